@@ -1,0 +1,244 @@
+"""EvaluationJob: one run of an engine on one pinned model, immutable, with a verdict at its end."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
+from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
+
+Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
+MetricName = Annotated[str, Field(min_length=1, max_length=128)]
+VerdictName = Literal["Passed", "Failed", "Inconclusive", "Error"]
+_NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
+
+
+class Evaluator(ApiModel):
+    """The engine that measures the model."""
+
+    model_config = ConfigDict(json_schema_extra=rules(Cel("self.engine != 'container' || has(self.image)", _NO_CONTAINER_IMAGE)))
+
+    engine: Literal["mlflow", "container"] = "mlflow"
+    """`mlflow`: `mlflow.models.evaluate` on model and dataset. `container`: any image that keeps the result contract."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Image of the engine. Default for `mlflow`: the evaluator image the operator was installed with."""
+    parameters: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}
+    """Parameters of the engine. mlflow: `targets` (column of the truth), `modelType` (classifier or regressor)."""
+
+
+class Resources(ApiModel):
+    """Resources of the engine's container."""
+
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """Limits, e.g. `nvidia.com/gpu: "1"`, `memory: 4Gi`."""
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
+    """Requests; default: the limits."""
+
+
+class Toleration(ApiModel):
+    key: Annotated[str, Field(max_length=316)] | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: Annotated[str, Field(max_length=63)] | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+class Scheduling(ApiModel):
+    """Where the evaluation pod may run."""
+
+    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] = {}
+    """Labels the node must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """Taints the pod tolerates."""
+    priority_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """Priority class of the pod."""
+
+
+class GateRule(ApiModel):
+    """A bar that one metric must clear. A metric that is missing, not a number or measured on nothing never clears it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Cel("has(self.min) || has(self.max)", "set min, max or both: a rule without a bar decides nothing"),
+            Cel("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
+        )
+    )
+
+    metric: MetricName
+    """Name of the metric, as the engine reports it."""
+    slice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Part of the data the metric is taken on; without one, the whole."""
+    min: float | None = None
+    """Lowest value that passes."""
+    max: float | None = None
+    """Highest value that passes."""
+    min_samples: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
+    """Fewest samples the metric must rest on; fewer is inconclusive."""
+    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
+    """Unit the metric must be reported in (`ratio`, `seconds`, …); another unit is an error, never a pass."""
+
+
+Gate = Annotated[tuple[GateRule, ...], Field(max_length=64)]
+Datasets = Annotated[
+    tuple[DatasetReference, ...],
+    Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
+]
+
+
+class EvaluationTemplate(ApiModel):
+    """How to evaluate: everything but the model."""
+
+    datasets: Datasets = ()
+    """Datasets to evaluate on; each must be available before anything is scheduled."""
+    evaluator: Evaluator = Evaluator()
+    """The engine that measures the model."""
+    resources: Resources = Resources()
+    """Resources of the engine's container."""
+    scheduling: Scheduling = Scheduling()
+    """Where the pod may run."""
+    gate: Gate = ()
+    """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
+    active_deadline: Duration = "2h"
+    """Longest time the evaluation may run."""
+    backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
+    """How often a pod that broke (not: a bad score) is tried again."""
+    ttl_after_finished: Duration = "24h"
+    """How long the finished pod is kept after its result was recorded."""
+
+
+class EvaluationJobSpec(EvaluationTemplate):
+    """One evaluation of one model. Immutable: a new question is a new object."""
+
+    model: ModelReference
+    """The model to weigh."""
+
+
+class Check(ApiModel):
+    """One pre-flight check."""
+
+    name: Annotated[str, Field(max_length=64)]
+    """What was checked: `Registry`, `Model`, `ModelArtifact`, `Dataset/<name>`."""
+    result: Literal["Passed", "Failed", "Waiting"]
+    """Failed is a definite no; Waiting could not be told yet."""
+    reason: Annotated[str, Field(max_length=64)]
+    """One stable word."""
+    message: Text = ""
+    """One sentence for people."""
+
+
+class Metric(ApiModel):
+    """One measured value."""
+
+    name: MetricName
+    value: float
+    direction: Literal["maximize", "minimize"]
+    """Which way is better."""
+    n: Annotated[int, Field(ge=0)]
+    """Number of samples it rests on."""
+    unit: Annotated[str, Field(max_length=32)] | None = None
+    stderr: float | None = None
+    """Standard error of the value."""
+    slice: Annotated[str, Field(max_length=128)] | None = None
+    """Part of the data it was taken on."""
+
+
+class Results(ApiModel):
+    """What the engine measured."""
+
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=128)] = ()
+    """The metrics."""
+    sha256: Annotated[str, Field(max_length=64)]
+    """SHA-256 of the engine's result document."""
+
+
+class GateLine(ApiModel):
+    """How one gate rule came out, with the numbers it used."""
+
+    rule: Annotated[str, Field(max_length=256)]
+    """The rule in words."""
+    verdict: VerdictName
+    """How it came out."""
+    value: float | None = None
+    """The value it was held against."""
+    message: Text = ""
+    """Why."""
+
+
+class Verdict(ApiModel):
+    """The outcome of the evaluation."""
+
+    result: VerdictName
+    """The worst of all lines."""
+    lines: Annotated[tuple[GateLine, ...], Field(max_length=64)] = ()
+    """One line per gate rule."""
+
+
+class Resolved(ApiModel):
+    """What the names in the spec meant when they were checked."""
+
+    model: ModelPin
+    """The pinned model."""
+    datasets: Annotated[tuple[DatasetPin, ...], Field(max_length=8)] = ()
+    """The pinned datasets."""
+
+
+class JobState(ApiModel):
+    """The Kubernetes Job of the evaluation."""
+
+    name: Annotated[str, Field(max_length=63)]
+    """Name of the Job."""
+    started_at: datetime | None = None
+    """When its pod started."""
+    finished_at: datetime | None = None
+    """When it ended."""
+
+
+class EvaluationJobStatus(ApiModel):
+    """What the operator found."""
+
+    observed_generation: int = 0
+    """The generation of the spec this status speaks of."""
+    phase: Annotated[str, Field(max_length=32)] = ""
+    """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
+    preflight: Annotated[tuple[Check, ...], Field(max_length=16)] = ()
+    """Each check made before anything was scheduled."""
+    resolved: Resolved | None = None
+    """Pins of model and datasets."""
+    job: JobState | None = None
+    """The Kubernetes Job."""
+    results: Results | None = None
+    """What the engine measured."""
+    verdict: Verdict | None = None
+    """The outcome."""
+    score: Annotated[str, Field(max_length=64)] = ""
+    """The first gate metric, for `kubectl get`."""
+    conditions: Conditions = ()
+    """`Validated`, `Scheduled`, `Complete`, `Ready`, `Reconciling`, `Stalled`."""
+
+
+class EvaluationJob(Resource):
+    """One evaluation of one model version."""
+
+    info = KindInfo(
+        kind="EvaluationJob",
+        plural="evaluationjobs",
+        short_name="evaljob",
+        columns=(
+            Column("Model", ".spec.model.name"),
+            Column("Version", ".status.resolved.model.version"),
+            Column("Phase", ".status.phase"),
+            Column("Score", ".status.score"),
+            Column("Verdict", ".status.verdict.result"),
+            Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
+            Column("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+        ),
+    )
+    metadata: ObjectMeta
+    spec: Annotated[
+        EvaluationJobSpec,
+        Cel("self == oldSelf", "an EvaluationJob is immutable: create a new one with another name"),
+    ]
+    """What to evaluate, on what, how, and what it must reach."""
+    status: EvaluationJobStatus = EvaluationJobStatus()
+    """What the operator found; written by the operator alone."""

@@ -1,0 +1,1 @@
+"""One file per kind: which events concern it, and how its facts are gathered."""

@@ -1,0 +1,83 @@
+"""What controllers need of the world, as protocols; `runtime` and `registries` provide it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from ..api.base import Key, Resource
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelregistry import ModelRegistry
+from ..api.modelversion import ModelVersion, Probe
+from ..api.references import DatasetPin, DatasetReference, ModelReference
+from ..core.facts import Fact, Failed, ModelSnapshot, ProbeOutcome, ServerInfo
+from ..core.plan import Plan
+
+
+class Store(Protocol):
+    """The kinds as last seen by the watch or returned by an own write, whichever is newer."""
+
+    def registry(self, namespace: str, name: str) -> ModelRegistry | None: ...
+    def evaluation(self, namespace: str, name: str) -> EvaluationJob | None: ...
+    def versions(self, namespace: str) -> tuple[ModelVersion, ...]: ...
+    def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]: ...
+
+
+class Cluster(Protocol):
+    """Live reads. Raises `ClusterError` where the API server does not answer or refuses."""
+
+    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None: ...
+    async def list(
+        self, api_version: str, kind: str, namespace: str, labels: Mapping[str, str]
+    ) -> tuple[Mapping[str, Any], ...]: ...
+
+
+class Registries(Protocol):
+    """Questions to registries. Each returns at once with what is known; where that is older than `max_age` seconds it is asked
+    again in the background and `asker` is woken by the answer."""
+
+    def server(self, registry: ModelRegistry, asker: Key, max_age: float) -> Fact[ServerInfo]: ...
+    def model(self, registry: ModelRegistry, ref: ModelReference, asker: Key, max_age: float) -> Fact[ModelSnapshot]: ...
+    def dataset(self, registry: ModelRegistry, ref: DatasetReference, asker: Key, max_age: float) -> Fact[DatasetPin]: ...
+    def last_write(self, registry: ModelRegistry, asker: Key) -> Failed | None: ...
+
+
+class Prober(Protocol):
+    """Asks pods the probe's question, all at once, bounded in time and size."""
+
+    async def __call__(self, addresses: tuple[str, ...], probe: Probe) -> ProbeOutcome: ...
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Everything an `observe` may use."""
+
+    store: Store
+    cluster: Cluster
+    registries: Registries
+    probe: Prober
+    now: Callable[[], datetime]
+    failure: Callable[[Key], Failed | None]
+    """The action that failed in the last pass of this object, if one did."""
+
+
+R = TypeVar("R", bound=Resource)
+O = TypeVar("O")
+
+
+class Controller(Protocol[R, O]):
+    """One kind: what it depends on, how its facts are gathered, and the pure decision."""
+
+    kind: type[R]
+
+    def group(self, resource: R) -> str:
+        """Passes of one group never run at the same time (e.g. all claims of a namespace)."""
+        ...
+
+    async def observe(self, resource: R, ports: Ports) -> O: ...
+
+    def decide(self, resource: R, observed: O, now: datetime) -> Plan: ...
+
+    def affected(self, kind: str, body: Mapping[str, Any], store: Store) -> Iterable[Key]:
+        """Objects of this kind to look at after an event on another object (`kind` and its body)."""
+        ...

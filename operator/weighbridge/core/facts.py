@@ -1,0 +1,124 @@
+"""What the outside said, as values: an answer, a definite no, a failure to tell, or no answer yet.
+
+Failures are facts too: a time-out is a row in a table of `decide`, never an exception in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+from ..api.references import Lineage, ModelPin
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Known(Generic[T]):
+    """The outside answered."""
+
+    value: T
+    at: datetime
+    """When the answer was received."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """The outside said no: what was asked for does not exist, is incomplete or may not be read. Evidence, unlike `Failed`."""
+
+    reason: str
+    """Stable word, e.g. `VersionNotFound`."""
+    message: str
+    """Public sentence: what, where, what to do. Never text of an exception."""
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It could not be told. Never evidence against anything."""
+
+    reason: str
+    """Stable word, e.g. `RegistryUnavailable`."""
+    message: str
+    """Public sentence."""
+    at: datetime
+    retry_after: float
+    """Seconds until it makes sense to ask again."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Asked, no answer yet; the asker is woken by the answer."""
+
+
+Fact: TypeAlias = Known[T] | Absent | Failed | Pending
+
+
+@dataclass(frozen=True)
+class ModelSnapshot:
+    """What a registry says about one model version now."""
+
+    pin: ModelPin
+    lineage: Lineage
+    tags: Mapping[str, str]
+    """Own tags (`weighbridge.dev/…`) of the version."""
+    aliases: frozenset[str]
+    """Aliases of the model that point at this version now."""
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """A registry that answers with valid credentials."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class WriteOrder:
+    """What one model version's entry in the registry should say. Idempotent: same order, same end."""
+
+    pin: ModelPin
+    tags: Mapping[str, str]
+    """Own tags with their values; other tags stay as they are."""
+    alias: str | None
+    """Alias that should point at the version; None leaves all aliases alone."""
+
+
+@dataclass(frozen=True)
+class RolloutState:
+    """How far a workload is with its newest pod template."""
+
+    state: str
+    """`Progressing`, `Complete` or `Failed`."""
+    reason: str = ""
+    """Why it failed: `CrashLoop`, `ImageUnavailable`, `OutOfMemory`, `DeadlineExceeded`, …"""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """A serving workload as it is now."""
+
+    uid: str
+    resource_version: str
+    has_container: bool
+    """Whether the container of the pointer exists."""
+    pointer: str | None
+    """Value of the pointer; None where it is not set."""
+    from_other_source: bool
+    """The pointer takes its value from elsewhere (valueFrom), which the operator does not replace."""
+    other_applier: str | None
+    """Field manager that owns the pointer by server-side apply, other than the operator."""
+    rollout: RolloutState
+    serving: Mapping[str, int]
+    """Census: value of the pointer in ready pods, to their number."""
+
+
+@dataclass(frozen=True)
+class ProbeOutcome:
+    """Answers of the pods of the newest template to the probe."""
+
+    asked: int
+    passed: int
+    message: str = ""
+    """What the first failing pod answered."""

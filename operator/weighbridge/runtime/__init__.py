@@ -1,0 +1,1 @@
+"""How it runs: watch, queue, reconciler, actions, cluster access, leader election, telemetry."""

@@ -1,0 +1,1 @@
+"""How serving workloads are re-pointed: read the pointer, apply the pointer, judge the rollout, probe the pods."""
