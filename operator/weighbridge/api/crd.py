@@ -36,6 +36,8 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
     if "propertyNames" in node:  # CEL or the enum's own text bounds the keys
         node.pop("propertyNames")
     node.pop("title", None)
+    if isinstance(node.get("default"), dict):  # an absent member is no null to the API server
+        node["default"] = _present(node["default"])
     if unknown := set(node) - _KEPT:
         raise ValueError(f"{path}: {', '.join(sorted(unknown))} cannot be expressed in a CRD")
     if "properties" in node:
@@ -95,6 +97,10 @@ def crd(kind: type[Resource]) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _present(value: Any) -> Any:
+    return {key: _present(item) for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:

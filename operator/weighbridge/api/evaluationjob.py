@@ -149,6 +149,8 @@ class Results(ApiModel):
     """The metrics."""
     sha256: Annotated[str, Field(max_length=64)]
     """SHA-256 of the engine's result document."""
+    truncated: Annotated[int, Field(ge=0)] = 0
+    """How many metrics, from the end of the document, did not fit into the reporter's message."""
 
 
 class GateLine(ApiModel):

@@ -45,7 +45,8 @@ class ModelRegistrySpec(ApiModel):
     mlflow: MlflowConnection | None = None
     """An MLflow tracking server."""
     credentials_secret_ref: LocalRef | None = None
-    """Secret of this namespace with MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD: what the operator asks and writes with."""
+    """Secret of this namespace that the operator asks and writes with: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and
+    MLFLOW_TRACKING_PASSWORD."""
     workload_credentials_secret_ref: LocalRef | None = None
     """Secret that evaluation pods get and that pre-flight asks with; read-only in a good setup. Default: credentialsSecretRef."""
     write_back: WriteBack = WriteBack()

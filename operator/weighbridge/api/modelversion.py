@@ -1,11 +1,11 @@
-"""ModelVersion: one version of one model, and the wish for its stage. Claims and election decide what serves (see core/election)."""
+"""ModelVersion: one version of one model, and the wish for its stage. Claims and election (core/election) decide what serves."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .base import API_VERSION, ApiModel, Cel, Column, Conditions, Duration, KindInfo, Name, ObjectMeta, Resource, Text, rules
+from .base import GROUP, ApiModel, Cel, Column, Conditions, Duration, KindInfo, Name, ObjectMeta, Resource, Text, rules
 from .evaluationjob import EvaluationTemplate, VerdictName
 from .modelregistry import Stage
 from .references import Digest, Lineage, LineagePart, ModelPin, ModelReference
@@ -279,4 +279,5 @@ class ModelVersion(Resource):
     """What the operator found; written by the operator alone."""
 
 
-FINALIZER = f"{API_VERSION.split('/')[0]}/serving"
+FINALIZER = f"{GROUP}/serving"
+"""Held while the version may be what a workload points at."""

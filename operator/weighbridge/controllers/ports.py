@@ -23,6 +23,15 @@ class Store(Protocol):
     def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]: ...
 
 
+class ClusterError(Exception):
+    """The API server did not answer, or refused. `reason` is one stable word, `public` a sentence for people, `retry_after`
+    seconds where the server said when to ask again."""
+
+    def __init__(self, reason: str, public: str, retry_after: float | None = None) -> None:
+        super().__init__(public)
+        self.reason, self.public, self.retry_after = reason, public, retry_after
+
+
 class Cluster(Protocol):
     """Live reads. Raises `ClusterError` where the API server does not answer or refuses."""
 
@@ -62,10 +71,10 @@ class Ports:
 
 
 R = TypeVar("R", bound=Resource)
-O = TypeVar("O")
+Observed = TypeVar("Observed")
 
 
-class Controller(Protocol[R, O]):
+class Controller(Protocol[R, Observed]):
     """One kind: what it depends on, how its facts are gathered, and the pure decision."""
 
     kind: type[R]
@@ -74,9 +83,9 @@ class Controller(Protocol[R, O]):
         """Passes of one group never run at the same time (e.g. all claims of a namespace)."""
         ...
 
-    async def observe(self, resource: R, ports: Ports) -> O: ...
+    async def observe(self, resource: R, ports: Ports) -> Observed: ...
 
-    def decide(self, resource: R, observed: O, now: datetime) -> Plan: ...
+    def decide(self, resource: R, observed: Observed, now: datetime) -> Plan: ...
 
     def affected(self, kind: str, body: Mapping[str, Any], store: Store) -> Iterable[Key]:
         """Objects of this kind to look at after an event on another object (`kind` and its body)."""

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from ..api.base import ApiModel, Key
+from ..api.base import Key
 from ..api.modelversion import Pointer, TargetRef
 from .facts import WriteOrder
+
+Cause: TypeAlias = Literal["Promotion", "Rollback", "Restore"]
+"""Why a pointer is written: a newer version won, the newest one failed, or somebody else changed it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Repoint:
     value: str
     uid: str
     resource_version: str
-    cause: Literal["Promotion", "Rollback", "Restore"]
+    cause: Cause
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ Action: TypeAlias = Create | Delete | Repoint | WriteRegistry | SetFinalizer | W
 class Plan:
     """The whole outcome of one pass."""
 
-    status: ApiModel
+    status: Any
+    """The complete new status (a model of the kind's status)."""
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     """Seconds until the next look without any event; None: the resync is enough."""

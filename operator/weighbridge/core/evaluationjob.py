@@ -1,0 +1,271 @@
+"""What should happen to an EvaluationJob: pre-flight, one Job, one result, one verdict.
+
+Nothing is scheduled before every check is positive and fresh. A definite no ends with its own reason and no Job; an outage waits.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from ..api.base import seconds
+from ..api.evaluationjob import (
+    Check,
+    EvaluationJob,
+    EvaluationJobStatus,
+    GateLine,
+    JobState,
+    Resolved,
+    Results,
+    Verdict,
+)
+from ..api.modelregistry import ModelRegistry
+from ..api.references import DatasetPin
+from .conditions import Draft, Summary, settle, stamp
+from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending
+from .gate import judge, score
+from .names import job_name
+from .plan import Action, Create, Delete, Plan
+
+FRESH = 10.0
+"""Seconds a pre-flight answer may be old when the Job is created."""
+RECHECK = 300.0
+"""Seconds between looks at a refused evaluation."""
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """The Kubernetes Job as it is now."""
+
+    uid: str
+    ours: bool
+    """Whether it belongs to this very EvaluationJob."""
+    state: Literal["Waiting", "Running", "Complete", "Failed"]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str = ""
+    """Why it failed: a stable word."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ResultProblem:
+    """Why there is no result to judge."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """Everything the decision rests on."""
+
+    registries: Mapping[str, ModelRegistry | None]
+    """Registries the spec names; None for one that does not exist."""
+    model: Fact[ModelSnapshot]
+    datasets: tuple[Fact[DatasetPin], ...]
+    job: JobFacts | None
+    report: Results | ResultProblem | None
+    """What the reporter handed over; only looked for once the Job is complete."""
+    failure: Failed | None
+    """The action that failed in the last pass."""
+
+
+Manifest = Callable[[EvaluationJob, Resolved, ModelRegistry, str], Mapping[str, Any]]
+"""Builds the Job: evaluation, pins, registry of the model, name of the Job."""
+
+
+def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
+    """The whole life of an evaluation, one step at a time."""
+    if job.metadata.deletion_timestamp is not None:
+        return Plan(status=job.status)
+    if job.status.verdict is not None:
+        return _clean_up(job, facts, now)
+    if job.status.resolved is not None and job.status.job is not None and (facts.job or job.status.job.started_at):
+        return _watch(job, facts, now)
+    return _preflight(job, facts, now, manifest)
+
+
+def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
+    checks = _checks(job, facts)
+    refused = [check for check in checks if check.result == "Failed"]
+    waiting = [check for check in checks if check.result == "Waiting"]
+    if refused:
+        summary = Summary("Stalled", refused[0].reason, refused[0].message)
+        validated = Draft("Validated", False, refused[0].reason, refused[0].message)
+        return _plan(job, now, summary, (validated, _not_scheduled()), phase="Refused", preflight=checks, requeue=RECHECK)
+    answers = (facts.model, *facts.datasets)
+    fresh = all(isinstance(answer, Known) and (now - answer.at).total_seconds() <= FRESH for answer in answers)
+    if waiting or not fresh:
+        first = waiting[0] if waiting else None
+        reason, message = (first.reason, first.message) if first else ("Checking", "asking the registry again before scheduling")
+        retry = min((answer.retry_after for answer in answers if isinstance(answer, Failed)), default=FRESH)
+        phase = "Waiting" if any(isinstance(answer, Failed) for answer in answers) else "Checking"
+        drafts = (Draft("Validated", None, reason, message), _not_scheduled())
+        return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, preflight=checks, requeue=retry)
+    registry = facts.registries[job.spec.model.registry_ref.name]
+    assert isinstance(facts.model, Known)
+    assert registry is not None
+    datasets = tuple(answer.value for answer in facts.datasets if isinstance(answer, Known))
+    resolved = Resolved(model=facts.model.value.pin, datasets=datasets)
+    name = job_name(job)
+    if facts.failure:  # the Job could not be created: say why, and try again
+        summary = Summary("InProgress", facts.failure.reason, facts.failure.message)
+        scheduled = Draft("Scheduled", False, facts.failure.reason, facts.failure.message)
+    else:
+        summary = Summary("InProgress", "Scheduled", "the evaluation's Job is created; waiting for its pod")
+        scheduled = Draft("Scheduled", True, "JobCreated", f"Job {name}")
+    plan = _plan(
+        job,
+        now,
+        summary,
+        (Draft("Validated", True, "Available", "model and datasets are available and pinned"), scheduled),
+        phase="Scheduled",
+        preflight=checks,
+        resolved=resolved,
+        job_state=JobState(name=name),
+    )
+    return Plan(
+        plan.status, (Create(manifest(job, resolved, registry, name)),), facts.failure.retry_after if facts.failure else None
+    )
+
+
+def _checks(job: EvaluationJob, facts: EvaluationFacts) -> tuple[Check, ...]:
+    checks = [
+        Check(
+            name=f"Registry/{name}"[:64],
+            result="Failed",
+            reason="RegistryNotFound",
+            message=f"there is no ModelRegistry {name} in this namespace; create it or correct registryRef",
+        )
+        for name, found in sorted(facts.registries.items())
+        if found is None
+    ]
+    subjects: list[tuple[str, str, Fact[Any]]] = [("Model", job.spec.model.registry_ref.name, facts.model)]
+    subjects += [
+        (f"Dataset/{ref.name}"[:64], ref.registry_ref.name, answer)
+        for ref, answer in zip(job.spec.datasets, facts.datasets, strict=True)
+    ]
+    for name, registry, answer in subjects:
+        if facts.registries.get(registry) is None:
+            continue
+        if registry != job.spec.model.registry_ref.name:
+            message = f"the engine reads model and datasets from one registry; name {job.spec.model.registry_ref.name} here too"
+            checks.append(Check(name=name, result="Failed", reason="DatasetUnsupported", message=message))
+            continue
+        match answer:
+            case Known():
+                checks.append(Check(name=name, result="Passed", reason="Available", message="exists, complete, readable"))
+            case Absent(reason=reason, message=message):
+                checks.append(Check(name=name, result="Failed", reason=reason, message=message[:1024]))
+            case Failed(reason=reason, message=message):
+                checks.append(Check(name=name, result="Waiting", reason=reason, message=message[:1024]))
+            case Pending():
+                checks.append(Check(name=name, result="Waiting", reason="Checking", message="waiting for the registry's answer"))
+    return tuple(checks)
+
+
+def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
+    """The Job exists or existed: follow it to its end."""
+    state = job.status.job
+    assert state is not None
+    found = facts.job
+    if found is None:
+        problem = ResultProblem("JobDeleted", "the evaluation's Job was deleted before it ended; create a new EvaluationJob")
+        return _finish(job, problem, state, now)
+    if not found.ours:
+        problem = ResultProblem("NameTaken", f"Job {state.name} belongs to something else; delete it or rename this evaluation")
+        return _finish(job, problem, state, now)
+    started = found.started_at or state.started_at
+    state = JobState(name=state.name, started_at=started, finished_at=found.finished_at)
+    match found.state:
+        case "Complete" if facts.report is not None:
+            return _finish(job, facts.report, state, now)
+        case "Complete":
+            problem = ResultProblem("ResultMissing", "the pod ended and left no result; see its log")
+            return _finish(job, problem, state, now)
+        case "Failed":
+            return _finish(job, ResultProblem(found.reason or "EngineFailed", found.message), state, now)
+        case "Running":
+            message, phase, reason = "the evaluation runs", "Running", "Running"
+        case _:
+            message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"
+    drafts = (_validated(), Draft("Scheduled", True, "JobCreated", f"Job {state.name}"), Draft("Complete", False, reason, message))
+    return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=30.0)
+
+
+def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState, now: datetime) -> Plan:
+    if state.finished_at is None:
+        state = state.model_copy(update={"finished_at": stamp(now)})
+    results: Results | None = None
+    if isinstance(report, Results):
+        results = report
+        verdict = judge(job.spec.gate, report.metrics)
+        worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
+        message = worst.message if worst else "no gate rule: nothing was asked"
+        reason = {"Passed": "GatePassed", "Failed": "GateFailed", "Inconclusive": "Inconclusive", "Error": "GateError"}[
+            verdict.result
+        ]
+    else:
+        reason, message = report.reason, report.message
+        verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))
+    summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)
+    drafts = (
+        _validated(),
+        Draft("Scheduled", True, "JobCreated", f"Job {state.name}"),
+        Draft("Complete", True, reason, message),
+    )
+    ttl = seconds(job.spec.ttl_after_finished)
+    plan = _plan(job, now, summary, drafts, phase=verdict.result, job_state=state, requeue=ttl)
+    status = plan.status.model_copy(
+        update={"results": results, "verdict": verdict, "score": score(job.spec.gate, results.metrics) if results else ""}
+    )
+    return Plan(status=status, requeue_after=ttl)
+
+
+def _clean_up(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
+    """The result is recorded: the Job goes when its time has come."""
+    finished = job.status.job.finished_at if job.status.job else None
+    if facts.job is None or not facts.job.ours or finished is None:
+        return Plan(status=job.status)
+    due = finished + timedelta(seconds=seconds(job.spec.ttl_after_finished))
+    if now < due:
+        return Plan(status=job.status, requeue_after=(due - now).total_seconds())
+    actions: tuple[Action, ...] = (
+        Delete(api_version="batch/v1", kind="Job", name=job.status.job.name if job.status.job else "", uid=facts.job.uid),
+    )
+    return Plan(status=job.status, actions=actions, requeue_after=RECHECK)
+
+
+def _validated() -> Draft:
+    return Draft("Validated", True, "Available", "model and datasets are available and pinned")
+
+
+def _not_scheduled() -> Draft:
+    return Draft("Scheduled", False, "NotValidated", "nothing is scheduled before every check is positive")
+
+
+def _plan(
+    job: EvaluationJob,
+    now: datetime,
+    summary: Summary,
+    drafts: tuple[Draft, ...],
+    *,
+    phase: str,
+    preflight: tuple[Check, ...] | None = None,
+    resolved: Resolved | None = None,
+    job_state: JobState | None = None,
+    requeue: float | None = None,
+) -> Plan:
+    generation = job.metadata.generation
+    if not any(draft.type == "Complete" for draft in drafts):
+        drafts = (*drafts, Draft("Complete", False, summary.reason, summary.message))
+    status = EvaluationJobStatus(
+        observed_generation=generation,
+        phase=phase,
+        preflight=job.status.preflight if preflight is None else preflight,
+        resolved=resolved or (job.status.resolved if job_state else None),
+        job=job_state,
+        conditions=settle(job.status.conditions, (*drafts, *summary.drafts()), generation, now),
+    )
+    return Plan(status=status, requeue_after=requeue)

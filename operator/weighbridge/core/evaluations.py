@@ -1,0 +1,102 @@
+"""The evaluations of a version: which EvaluationJobs it needs, which may start now, and what they prove."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.base import API_VERSION
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelversion import Evaluation, EvaluationState, ModelVersion
+from ..api.references import ModelPin
+from .conditions import Draft, find
+from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
+from .plan import Action, Create
+from .versionfacts import VersionFacts
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Evidence so far, and what to start for more."""
+
+    states: tuple[EvaluationState, ...]
+    draft: Draft
+    """Evaluated."""
+    start: tuple[Action, ...] = ()
+    """EvaluationJobs to create, if it is this version's turn."""
+
+
+def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -> Evaluated:
+    """Fails closed: only a Passed verdict on exactly the pinned content counts."""
+    wanted = version.spec.evaluations
+    if not wanted:
+        return Evaluated((), Draft("Evaluated", True, "NothingRequired", "no evaluation is required"))
+    if pin is None:
+        return Evaluated((), Draft("Evaluated", None, "NotResolved", "evaluated once the version is pinned"))
+    states: list[EvaluationState] = []
+    start: list[Action] = []
+    lines: list[str] = []
+    remembered = {state.job: state for state in version.status.evaluations if state.verdict is not None}
+    for evaluation in wanted:
+        name = evaluation_name(version, evaluation, pin.digest)
+        job = facts.evaluations.get(name)
+        if job is None and name in remembered:  # a verdict outlives the object it was found in
+            states.append(remembered[name])
+            lines.append(f"{evaluation.name}: {remembered[name].message}")
+            continue
+        if job is None:
+            start.append(Create(_manifest(version, evaluation, pin, name)))
+            states.append(EvaluationState(name=evaluation.name, job=name))
+            continue
+        state = _state(evaluation, job, pin)
+        states.append(state)
+        lines.append(f"{evaluation.name}: {state.message}")
+    failed = [state for state in states if state.verdict not in (None, "Passed")]
+    if failed:
+        reason = {"Failed": "GateFailed", "Inconclusive": "Inconclusive"}.get(failed[0].verdict or "", "EvaluationError")
+        return Evaluated(tuple(states), Draft("Evaluated", False, reason, f"{failed[0].name}: {failed[0].message}"), tuple(start))
+    if all(state.verdict == "Passed" for state in states):
+        return Evaluated(tuple(states), Draft("Evaluated", True, "GatePassed", "; ".join(lines)))
+    jobs = [job for state in states if (job := facts.evaluations.get(state.job)) is not None]
+    refused = [job for job in jobs if job.status.phase == "Refused"]
+    if refused:
+        condition = find(refused[0].status.conditions, "Validated")
+        reason, message = (condition.reason, condition.message) if condition else ("Refused", "pre-flight refused it")
+        return Evaluated(tuple(states), Draft("Evaluated", False, reason, message), tuple(start))
+    reason, message = ("EvaluationRunning", "; ".join(lines)) if lines else ("EvaluationPending", "not started")
+    return Evaluated(tuple(states), Draft("Evaluated", None, reason, message), tuple(start))
+
+
+def _state(evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
+    status = job.status
+    verdict = status.verdict.result if status.verdict else None
+    ready = find(status.conditions, "Ready")
+    message = ready.message if ready else "waiting for the operator"
+    if verdict is not None and (status.resolved is None or status.resolved.model.digest != pin.digest):
+        verdict, message = "Error", "the evaluation measured other content than the pinned one"
+    return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict=verdict, score=status.score, message=message)
+
+
+def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str) -> dict[str, Any]:
+    model: dict[str, object] = {
+        "registryRef": {"name": version.spec.source.registry_ref.name},
+        "name": pin.name,
+        "version": pin.version,
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "EvaluationJob",
+        "metadata": {
+            "name": name,
+            "namespace": version.metadata.namespace,
+            "labels": {**MANAGED_BY, VERSION_LABEL: label_value(version.metadata.name)},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "ModelVersion",
+                    "name": version.metadata.name,
+                    "uid": version.metadata.uid,
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": evaluation.template.to_json() | {"model": model},
+    }

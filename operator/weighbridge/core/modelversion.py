@@ -1,0 +1,171 @@
+"""What should happen to a ModelVersion: pin, lineage, evidence, serving, write-back, drift; then one summary of it all."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from ..api.base import seconds
+from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
+from .conditions import Draft, Summary, settle, stamp
+from .election import Claim, claim, may_evaluate
+from .evaluations import Evaluated, evaluate
+from .facts import Failed
+from .plan import Action, Plan
+from .release import release
+from .resolution import Resolution, resolve
+from .serving import Outcome, Situation, serve
+from .versionfacts import VersionFacts
+from .writeback import write_back
+
+_LONGEST_HISTORY = 20
+
+
+def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
+    """The complete new status and what to do."""
+    if version.metadata.deletion_timestamp is not None:
+        return release(version, facts, now)
+    resolution = resolve(version, facts)
+    evaluated = evaluate(version, resolution.pin, facts)
+    me = _so_far(version, resolution, evaluated, now)
+    outcomes = [_serve(me, entry_index, resolution, facts, now) for entry_index in _claimed(me)]
+    serving = tuple(outcome.state for outcome in outcomes)
+    told = write_back(version, resolution.pin, evaluated.states, serving, facts=facts, now=now)
+    drift = [*resolution.drift, *(each for outcome in outcomes for each in outcome.drift), *told.drift]
+    summary, phase = _summary(me, resolution, evaluated, outcomes, facts.failure)
+    drafts = (
+        resolution.resolved,
+        resolution.complete,
+        evaluated.draft,
+        _worst(outcomes),
+        told.draft,
+        _in_sync(drift),
+        *summary.drafts(),
+    )
+    generation = version.metadata.generation
+    status = ModelVersionStatus(
+        observed_generation=generation,
+        phase=phase,
+        score=evaluated.states[0].score if evaluated.states else "",
+        resolved=resolution.pin,
+        lineage=resolution.lineage,
+        evaluations=evaluated.states,
+        serving=serving,
+        registry=told.state,
+        drift=_aged(version, drift, now),
+        history=_history(version, phase, summary, now),
+        conditions=settle(version.status.conditions, drafts, generation, now),
+    )
+    actions: list[Action] = []
+    if not version.spec.suspend:
+        if _my_turn(me, facts):
+            actions += evaluated.start
+        actions += [action for outcome in outcomes for action in outcome.actions]
+        actions += told.actions
+    waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after]
+    waits += [seconds(facts.registry.spec.poll_interval) if facts.registry else None]
+    waits += [facts.failure.retry_after if facts.failure else None]
+    return Plan(status, tuple(actions), min((wait for wait in waits if wait is not None), default=None))
+
+
+def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated, now: datetime) -> ModelVersion:
+    """This version with what was just learnt, so that its own claim is counted by the same rule as all others."""
+    drafts = (resolution.resolved, resolution.complete, evaluated.draft)
+    conditions = settle(version.status.conditions, drafts, version.metadata.generation, now)
+    return version.model_copy(
+        update={"status": version.status.model_copy(update={"resolved": resolution.pin, "conditions": conditions})}
+    )
+
+
+def _claimed(version: ModelVersion) -> list[int]:
+    return [index for index, entry in enumerate(version.spec.serving) if entry.stage == version.spec.stage]
+
+
+def _claims(version: ModelVersion, index: int, facts: VersionFacts) -> list[Claim]:
+    target = version.spec.serving[index].target_ref
+    return [found for each in (version, *facts.siblings) if (found := claim(each, target)) is not None]
+
+
+def _serve(version: ModelVersion, index: int, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
+    entry = version.spec.serving[index]
+    target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
+    claims = _claims(version, index, facts)
+    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now))
+
+
+def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:
+    """Evaluations run newest claim first; a version that claims nothing waits for nobody."""
+    name = version.metadata.name
+    return version.spec.stage != "Archived" and all(
+        may_evaluate(name, _claims(version, index, facts)) for index in _claimed(version)
+    )
+
+
+def _worst(outcomes: Iterable[Outcome]) -> Draft:
+    order: dict[bool | None, int] = {False: 0, None: 1, True: 2}
+    drafts = sorted((outcome.draft for outcome in outcomes), key=lambda draft: order[draft.status])
+    return drafts[0] if drafts else Draft("Serving", False, "NoClaim", "this version claims no workload in its stage")
+
+
+def _in_sync(drift: list[tuple[DriftType, str]]) -> Draft:
+    if not drift:
+        return Draft("InSync", True, "NoDrift", "registry, pointer and pods agree")
+    known = [each for each in drift if each[0] != "Unknown"]
+    kind, message = (known or drift)[0]
+    return Draft("InSync", False if known else None, kind, message)
+
+
+def _summary(
+    version: ModelVersion, resolution: Resolution, evaluated: Evaluated, outcomes: list[Outcome], failure: Failed | None
+) -> tuple[Summary, str]:
+    """`Ready` and the one word for people, from what was decided; the first that applies."""
+    for draft in (resolution.resolved, resolution.complete, evaluated.draft):
+        if draft.status is False:
+            return Summary("Stalled", draft.reason, draft.message), "Refused"
+    if version.spec.suspend:
+        return Summary("InProgress", "Suspended", "spec.suspend is set: nothing is changed"), "Suspended"
+    if failure is not None:
+        return Summary("InProgress", failure.reason, failure.message), "Blocked"
+    if resolution.resolved.status is None:
+        phase = "Resolving" if resolution.resolved.reason == "Checking" else "Waiting"
+        return Summary("InProgress", resolution.resolved.reason, resolution.resolved.message), phase
+    if version.spec.stage == "Archived":
+        return Summary("Ready", "Archived", "kept for the record"), "Archived"
+    if evaluated.draft.status is None:
+        return Summary("InProgress", evaluated.draft.reason, evaluated.draft.message), "Evaluating"
+    if not outcomes:
+        return Summary("Ready", "Weighed", "pinned and passed; it claims no workload in this stage"), "Weighed"
+    return _standing(outcomes)
+
+
+def _standing(outcomes: list[Outcome]) -> tuple[Summary, str]:
+    """The summary of a version that may serve, from its standing on its targets; the worst one speaks."""
+    worst = _worst(outcomes)
+    states: set[str] = {outcome.state.state for outcome in outcomes}
+    for state, result, phase in (
+        ("RolledBack", "Stalled", "RolledBack"),
+        ("Blocked", "Stalled", "Blocked"),
+        ("Progressing", "InProgress", "Promoting"),
+        ("Waiting", "InProgress", "Promoting"),
+        ("Superseded", "Ready", "Superseded"),
+    ):
+        if state in states:
+            stalled = result == "Stalled" or worst.reason in ("RolloutFailed", "ProbeFailed")
+            if stalled:
+                return Summary("Stalled", worst.reason, worst.message), "Blocked" if phase == "Promoting" else phase
+            return Summary("Ready" if result == "Ready" else "InProgress", worst.reason, worst.message), phase
+    return Summary("Ready", worst.reason if worst.reason != "Proved" else "Serving", worst.message), "Serving"
+
+
+def _aged(version: ModelVersion, drift: list[tuple[DriftType, str]], now: datetime) -> tuple[Drift, ...]:
+    before = {each.type: each.since for each in version.status.drift}
+    first: dict[DriftType, Drift] = {}
+    for kind, message in drift:
+        first.setdefault(kind, Drift(type=kind, message=message[:1024], since=before.get(kind, stamp(now))))
+    return tuple(first.values())
+
+
+def _history(version: ModelVersion, phase: str, summary: Summary, now: datetime) -> tuple[HistoryEntry, ...]:
+    """One entry for each change of the phase worth remembering."""
+    history = version.status.history
+    if phase in ("Resolving", "Waiting") or (history and history[-1].event == phase):
+        return history
+    return (*history, HistoryEntry(at=stamp(now), event=phase, message=summary.message[:1024]))[-_LONGEST_HISTORY:]

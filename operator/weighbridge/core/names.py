@@ -1,0 +1,35 @@
+"""Names of the objects the operator creates: deterministic, so that creating twice finds the first one."""
+
+import hashlib
+import json
+
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelversion import Evaluation, ModelVersion
+
+MANAGED_BY = {"app.kubernetes.io/managed-by": "weighbridge"}
+JOB_LABEL = "weighbridge.dev/evaluation-job"
+VERSION_LABEL = "weighbridge.dev/model-version"
+
+
+def label_value(name: str) -> str:
+    """A name as a label value: itself where it fits (63 characters), else its start and a hash."""
+    return name if len(name) <= 63 else f"{name[:52].rstrip('-.')}-{_hash(name)}"
+
+
+def job_name(evaluation: EvaluationJob) -> str:
+    """Name of the Kubernetes Job: one per EvaluationJob object, also after one of the same name was deleted."""
+    return _joined(evaluation.metadata.name, evaluation.metadata.uid, limit=63)
+
+
+def evaluation_name(version: ModelVersion, evaluation: Evaluation, digest: str) -> str:
+    """Name of the EvaluationJob: another content, template or gate is another evaluation."""
+    inputs = json.dumps(evaluation.to_json(), sort_keys=True) + digest + version.metadata.uid
+    return _joined(f"{version.metadata.name}-{evaluation.name}", inputs, limit=120)
+
+
+def _joined(stem: str, inputs: str, limit: int) -> str:
+    return f"{stem[: limit - 9].rstrip('-.')}-{_hash(inputs)}".replace(".", "-")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

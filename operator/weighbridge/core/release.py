@@ -1,0 +1,55 @@
+"""Deletion of a ModelVersion: what it serves goes to another claim first; a target that is going away holds nothing back."""
+
+from datetime import datetime
+
+from ..api.base import Key
+from ..api.modelversion import FINALIZER, ModelVersion
+from .conditions import Draft, Summary, settle
+from .election import claim, pointer_value, standing, target_name, winner
+from .facts import Absent, Failed, Known
+from .plan import Action, Plan, Repoint, SetFinalizer, Wake
+from .serving import LOOK_AGAIN
+from .versionfacts import VersionFacts
+
+
+def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
+    """Hands each target over, then lets go."""
+    if FINALIZER not in version.metadata.finalizers:
+        return Plan(status=version.status)
+    actions: list[Action] = []
+    waiting: list[str] = []
+    pin = version.status.resolved
+    for entry in version.spec.serving:
+        fact = facts.targets.get(entry.target_ref)
+        if pin is None or standing(version, entry.target_ref) is None or isinstance(fact, Absent):
+            continue
+        where = target_name(entry.target_ref)
+        if fact is None or isinstance(fact, Failed):
+            waiting.append(f"cannot see {where}")
+            continue
+        won = winner(found for each in facts.siblings if (found := claim(each, entry.target_ref)) is not None)
+        target = fact.value
+        if isinstance(fact, Known) and target.pointer == pointer_value(entry, pin):
+            if won is None:
+                waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
+            else:
+                value = won.value
+                actions.append(
+                    Repoint(entry.target_ref, entry.pointer, value, target.uid, target.resource_version, "Rollback"),
+                )
+                actions.append(Wake((Key("ModelVersion", version.metadata.namespace, won.name),)))
+                waiting.append(f"giving {where} to {value}")
+        elif won is not None and not won.serves and won.value == target.pointer:
+            waiting.append(f"{where} is still rolling to {won.value}")
+    if not waiting:
+        return Plan(status=version.status, actions=(*actions, SetFinalizer(present=False)))
+    summary = Summary("InProgress", "Deleting", "; ".join(waiting))
+    generation = version.metadata.generation
+    kept = [
+        Draft(each.type, {"True": True, "False": False}.get(each.status), each.reason, each.message)
+        for each in version.status.conditions
+        if each.type not in ("Ready", "Reconciling", "Stalled")
+    ]
+    conditions = settle(version.status.conditions, (*kept, *summary.drafts()), generation, now)
+    status = version.status.model_copy(update={"phase": "Deleting", "conditions": conditions, "observed_generation": generation})
+    return Plan(status=status, actions=tuple(actions), requeue_after=LOOK_AGAIN)

@@ -1,0 +1,223 @@
+"""One version and one target: elect, re-point, prove, give back. Positive evidence alone takes a target away from a version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ..api.base import Key, seconds
+from ..api.modelversion import DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
+from ..api.references import ModelPin
+from .conditions import Draft, stamp
+from .election import Claim, newest_first, pointer_value, rejection, standing, target_name, winner
+from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
+from .plan import Action, Cause, Repoint, SetFinalizer, Wake
+
+LOOK_AGAIN = 2.0
+"""Seconds between looks at a rollout under way."""
+_RESTORES = 2
+"""How often somebody else's change of the pointer is taken back before the operator stops and says so."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be said and done about one target."""
+
+    state: ServingState
+    draft: Draft
+    """Serving."""
+    actions: tuple[Action, ...] = ()
+    drift: tuple[tuple[DriftType, str], ...] = ()
+    requeue: float | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A version, its claim, the others' claims, and the target as it is."""
+
+    version: ModelVersion
+    entry: Serving
+    pin: ModelPin | None
+    claims: Sequence[Claim]
+    """All claims on the target, this version's included."""
+    target: Known[TargetState] | Absent | Failed
+    probe: ProbeOutcome | None
+    now: datetime
+
+    @property
+    def last(self) -> ServingState:
+        return standing(self.version, self.entry.target_ref) or ServingState(
+            target=target_name(self.entry.target_ref), state="Waiting"
+        )
+
+    @property
+    def wished(self) -> str:
+        return pointer_value(self.entry, self.pin) if self.pin else ""
+
+
+def serve(situation: Situation) -> Outcome:
+    """The step to take now for this version on this target."""
+    last, name = situation.last, situation.version.metadata.name
+    held = rejection(situation.version, last)
+    last = last.model_copy(update={"wished": situation.wished, "rejection": held})
+    match situation.target:
+        case Absent(reason=reason, message=message):
+            blocked = last.model_copy(update={"state": "Blocked", "observed": "", "since": None})
+            return Outcome(blocked, Draft("Serving", False, reason, message))
+        case Failed(reason=reason, message=message, retry_after=retry_after):
+            return Outcome(last, Draft("Serving", None, reason, message), (), (("Unknown", message),), retry_after)
+        case Known(value=target):
+            pass
+    last = last.model_copy(update={"observed": (target.pointer or "")[:1024]})
+    if trouble := _misfit(situation.entry, target):
+        reason, message = trouble
+        blocked = last.model_copy(update={"state": "Blocked", "since": None})
+        return Outcome(blocked, Draft("Serving", False, reason, message))
+    won = winner(situation.claims)
+    if won is not None and won.name == name:
+        return _as_winner(situation, last, target)
+    return _as_loser(situation, last, target, won)
+
+
+def _misfit(entry: Serving, target: TargetState) -> tuple[str, str] | None:
+    where = target_name(entry.target_ref)
+    if not target.has_container:
+        return "ContainerNotFound", f"{where} has no container {entry.pointer.container}; correct serving.pointer.container"
+    if target.from_other_source:
+        return (
+            "PointerHasOtherSource",
+            f"{entry.pointer.env} of {where} takes its value from elsewhere (valueFrom); give it a value",
+        )
+    return None
+
+
+def _as_winner(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
+    if target.pointer != situation.wished:
+        return _take(situation, last, target)
+    state = last
+    if last.state not in ("Progressing", "Serving"):
+        state = last.model_copy(update={"state": "Progressing", "repointed_at": stamp(situation.now), "since": None})
+    where = target_name(situation.entry.target_ref)
+    failure = _failed(situation, state, target)
+    if failure is not None:
+        return _reject(situation, state, target, *failure)
+    if target.rollout.state == "Complete" and set(target.serving) == {situation.wished}:
+        if situation.entry.probe is None or _proved(situation.probe):
+            since = state.since or stamp(situation.now)
+            served = state.model_copy(update={"state": "Serving", "since": since})
+            pods = sum(target.serving.values())
+            return Outcome(served, Draft("Serving", True, "Proved", f"{where} serves {situation.wished} from {pods} pods"))
+        message = situation.probe.message if situation.probe else "waiting for the probe's answer"
+        return Outcome(state, Draft("Serving", None, "Probing", message), requeue=LOOK_AGAIN)
+    if state.state == "Serving":  # proved before; now another rollout or a pod is under way
+        message = f"{where} is rolling: {target.rollout.message or 'pods of another version are still ready'}"
+        others = [value for value in target.serving if value != situation.wished]
+        drift: tuple[tuple[DriftType, str], ...] = (("Serving", f"pods still serve {others[0] or 'nothing'}"),) if others else ()
+        return Outcome(state, Draft("Serving", True, "Rolling", message), (), drift, LOOK_AGAIN)
+    return Outcome(state, Draft("Serving", None, "Progressing", target.rollout.message or "old pods go"), requeue=LOOK_AGAIN)
+
+
+def _proved(probe: ProbeOutcome | None) -> bool:
+    return probe is not None and probe.asked > 0 and probe.passed == probe.asked
+
+
+def _failed(situation: Situation, state: ServingState, target: TargetState) -> tuple[RollbackTrigger, str] | None:
+    """Positive evidence that this version does not serve, or None."""
+    if target.rollout.state == "Failed" and (state.state == "Progressing" or not target.serving.get(situation.wished)):
+        return "RolloutFailed", target.rollout.message
+    if state.state != "Progressing" or state.repointed_at is None:
+        return None
+    deadline = seconds(situation.entry.progress_deadline)
+    if (situation.now - state.repointed_at).total_seconds() <= deadline:
+        return None
+    if target.rollout.state == "Complete" and situation.probe is not None and not _proved(situation.probe):
+        return "ProbeFailed", situation.probe.message
+    return "RolloutFailed", f"not proved to serve within {situation.entry.progress_deadline}: {target.rollout.message}"
+
+
+def _take(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
+    """This version won and the pointer says something else."""
+    where, env = target_name(situation.entry.target_ref), situation.entry.pointer.env
+    held = last.state in ("Progressing", "Serving")
+    foreign = f"{env} of {where} is {target.pointer or 'empty'}"
+    if (
+        target.other_applier is not None
+        or (held and last.restored >= _RESTORES)
+        or (last.state == "Blocked" and last.restored >= _RESTORES)
+    ):
+        owner = target.other_applier or "somebody"
+        message = f"{foreign}, set by {owner} who applies it again and again; take {env} out of what {owner} applies"
+        blocked = last.model_copy(update={"state": "Blocked", "since": None})
+        return Outcome(blocked, Draft("Serving", False, "FieldOwnedByOther", message), (), (("Pointer", message),))
+    failing = next((claim for claim in situation.claims if claim.rejected and claim.value == target.pointer), None)
+    cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
+    state = last.model_copy(
+        update={
+            "state": "Progressing",
+            "previous": last.previous if held else (target.pointer or "")[:1024],
+            "restored": last.restored + 1 if held else 0,
+            "repointed_at": stamp(situation.now),
+            "since": None,
+        }
+    )
+    drift: tuple[tuple[DriftType, str], ...] = (
+        (("Pointer", f"{foreign}, changed by somebody else; putting it back"),) if held else ()
+    )
+    return Outcome(
+        state,
+        Draft("Serving", None, "Repointing", f"giving {where} to {situation.wished}"),
+        (SetFinalizer(present=True), _repoint(situation, target, situation.wished, cause)),
+        drift,
+        LOOK_AGAIN,
+    )
+
+
+def _reject(situation: Situation, state: ServingState, target: TargetState, reason: RollbackTrigger, message: str) -> Outcome:
+    """This version had its chance and was seen to fail: the target goes back to the newest other eligible claim."""
+    rollback = situation.version.spec.rollback
+    pin = situation.pin
+    if pin is None or not rollback.automatic or reason not in rollback.on:
+        told = f"{message}; automatic rollback on {reason} is off"
+        return Outcome(state, Draft("Serving", False, reason, told), requeue=LOOK_AGAIN * 5)
+    rejected = Rejection(
+        reason=reason,
+        message=message[:1024],
+        at=stamp(situation.now),
+        generation=situation.version.metadata.generation,
+        digest=pin.digest,
+    )
+    state = state.model_copy(update={"state": "RolledBack", "rejection": rejected, "since": None})
+    name = situation.version.metadata.name
+    claims = [replace(claim, eligible=False, rejected=True) if claim.name == name else claim for claim in situation.claims]
+    return _as_loser(replace(situation, claims=claims), state, target, winner(claims))
+
+
+def _as_loser(situation: Situation, last: ServingState, target: TargetState, won: Claim | None) -> Outcome:
+    """Another version won, or none did."""
+    where = target_name(situation.entry.target_ref)
+    mine = next((claim for claim in situation.claims if claim.name == situation.version.metadata.name), None)
+    held = last.rejection
+    actions: tuple[Action, ...] = ()
+    if won is not None and target.pointer == situation.wished and target.pointer != won.value and target.other_applier is None:
+        # This version still has the pointer but lost its claim to it: hand it over at once.
+        key = Key("ModelVersion", situation.version.metadata.namespace, won.name)
+        actions = (_repoint(situation, target, won.value, "Rollback"), Wake((key,)))
+    if held is not None:
+        after = f"back to {won.value}" if won else "no other version is eligible: what is set stays"
+        text = f"{held.reason}: {held.message}; {after}"
+        state = last.model_copy(update={"state": "RolledBack", "since": None})
+        reason = "RolledBack" if won else "NoEligibleClaim"
+        return Outcome(state, Draft("Serving", False, reason, text), actions)
+    if mine is not None and mine.eligible and won is not None:
+        state = last.model_copy(update={"state": "Superseded", "since": None})
+        return Outcome(state, Draft("Serving", False, "Superseded", f"{where} serves the newer {won.value}"), actions)
+    if won is None and last.state == "Serving" and target.pointer == situation.wished:
+        text = f"no version is eligible for {where} any more; what serves stays"
+        return Outcome(last, Draft("Serving", True, "NoEligibleClaim", text))
+    state = last.model_copy(update={"state": "Waiting", "since": None})
+    ahead = newest_first(situation.claims)
+    text = "not eligible yet" if mine in ahead else "makes no claim"
+    return Outcome(state, Draft("Serving", False, "NotEligible", text), actions)
+
+
+def _repoint(situation: Situation, target: TargetState, value: str, cause: Cause) -> Repoint:
+    return Repoint(situation.entry.target_ref, situation.entry.pointer, value, target.uid, target.resource_version, cause)

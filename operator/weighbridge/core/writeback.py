@@ -1,0 +1,101 @@
+"""What the registry should say about a version: observed state only, own keys only. Others' edits are reported, not taken back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..api.modelregistry import Stage
+from ..api.modelversion import DriftType, EvaluationState, ModelVersion, RegistryState, ServingState
+from ..api.references import ModelPin
+from .conditions import Draft, stamp
+from .facts import Failed, Known, Pending, WriteOrder
+from .plan import Action, WriteRegistry
+from .versionfacts import VersionFacts
+
+PREFIX = "weighbridge.dev/"
+_LONGEST_TAG = 500
+
+
+@dataclass(frozen=True)
+class WriteBackOutcome:
+    """What is to be said and done about the registry."""
+
+    state: RegistryState
+    draft: Draft
+    """RegistrySynced."""
+    actions: tuple[Action, ...] = ()
+    drift: tuple[tuple[DriftType, str], ...] = ()
+    retry_after: float | None = None
+
+
+def write_back(
+    version: ModelVersion,
+    pin: ModelPin | None,
+    evaluations: tuple[EvaluationState, ...],
+    serving: tuple[ServingState, ...],
+    *,
+    facts: VersionFacts,
+    now: datetime,
+) -> WriteBackOutcome:
+    """Orders a write where the wish changed; waits through outages; reports what somebody else changed."""
+    last = version.status.registry
+    if facts.registry is None or pin is None:
+        return WriteBackOutcome(last, Draft("RegistrySynced", None, "NotResolved", "written once the version is pinned"))
+    settings = facts.registry.spec.write_back
+    if not settings.enabled:
+        return WriteBackOutcome(RegistryState(), Draft("RegistrySynced", True, "Disabled", "write-back is switched off"))
+    order = wanted(version, pin, evaluations, serving, settings.aliases)
+    if not order.tags and order.alias is None and not last.tags:
+        return WriteBackOutcome(last, Draft("RegistrySynced", True, "NothingToWrite", "nothing to tell yet"))
+    told = last.tags == dict(order.tags) and last.alias == (order.alias or "")
+    if isinstance(facts.snapshot, Pending) and told:  # just started: what was read back last still counts
+        return WriteBackOutcome(last, Draft("RegistrySynced", True, "Synced", "the registry says what is observed"))
+    if not isinstance(facts.snapshot, Known):
+        return WriteBackOutcome(last, Draft("RegistrySynced", None, "RegistryUnavailable", "waiting for the registry"))
+    snapshot = facts.snapshot.value
+    kept = {key: snapshot.tags.get(key, "") for key in order.tags}
+    tags_said, alias_said = kept == dict(order.tags), order.alias is None or order.alias in snapshot.aliases
+    if tags_said and alias_said:
+        state = last if told else RegistryState(alias=order.alias or "", tags=dict(order.tags), written_at=stamp(now))
+        return WriteBackOutcome(state, Draft("RegistrySynced", True, "Synced", "the registry says what is observed"))
+    if told:
+        what = f"alias {order.alias} was moved" if not alias_said else "own tags were changed"
+        message = f"{what} in the registry by somebody else; move it back, or promote the version it points at"
+        return WriteBackOutcome(last, Draft("RegistrySynced", False, "ChangedInRegistry", message), (), (("Registry", message),))
+    action: tuple[Action, ...] = (WriteRegistry(facts.registry.metadata.name, order),)
+    failed = facts.last_write
+    if isinstance(failed, Failed):
+        draft = Draft("RegistrySynced", False, failed.reason, failed.message)
+        waiting = (now - failed.at).total_seconds() < failed.retry_after
+        return WriteBackOutcome(last, draft, () if waiting else action, (), failed.retry_after)
+    return WriteBackOutcome(last, Draft("RegistrySynced", None, "Writing", "writing the observed state"), action)
+
+
+def wanted(
+    version: ModelVersion,
+    pin: ModelPin,
+    evaluations: tuple[EvaluationState, ...],
+    serving: tuple[ServingState, ...],
+    aliases: Mapping[Stage, str],
+) -> WriteOrder:
+    """The entry as it should be. Nothing is told before there is a verdict or a standing on a target."""
+    tags: dict[str, str] = {}
+    verdicts = [f"{state.name}: {state.verdict}" for state in evaluations if state.verdict is not None]
+    if verdicts:
+        tags["verdict"] = ", ".join(verdicts)
+    standings = [state for state in serving if state.state in ("Serving", "Superseded", "RolledBack")]
+    if standings:
+        first = standings[0]
+        tags["state"] = first.state
+        tags["target"] = f"{version.metadata.namespace}/{first.target}"
+        if first.since is not None:
+            tags["since"] = first.since.isoformat()
+        if first.rejection is not None:
+            tags["reason"] = f"{first.rejection.reason}: {first.rejection.message}"
+        elif "reason" in {key.removeprefix(PREFIX) for key in version.status.registry.tags}:
+            tags["reason"] = "none"
+    if tags:
+        tags["digest"] = pin.digest
+    serves = any(state.state == "Serving" for state in serving)
+    alias = aliases.get(version.spec.stage) if serves else None
+    return WriteOrder(pin=pin, tags={f"{PREFIX}{key}": text[:_LONGEST_TAG] for key, text in sorted(tags.items())}, alias=alias)

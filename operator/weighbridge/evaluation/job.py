@@ -1,0 +1,74 @@
+"""Reads a Kubernetes Job and its pods: how far it is, why it failed, what the reporter handed over. No I/O here."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from ..api.evaluationjob import Results
+from ..core.evaluationjob import JobFacts, ResultProblem
+from .result import read_summary
+
+REPORTER = "reporter"
+ENGINE = "engine"
+_REASONS = {
+    "DeadlineExceeded": ("DeadlineExceeded", "the evaluation ran longer than spec.activeDeadline"),
+    "BackoffLimitExceeded": ("EngineFailed", "the engine's pod failed; see its log"),
+    "PodFailurePolicy": ("EngineFailed", "the engine refused to go on; see its log"),
+}
+
+
+def job_facts(job: Mapping[str, Any], owner_uid: str, pods: Sequence[Mapping[str, Any]] = ()) -> JobFacts:
+    """The Job as the decision needs it; `pods` give the reason of a failure its detail."""
+    status = job.get("status", {})
+    metadata = job["metadata"]
+    ended = {each["type"]: each for each in status.get("conditions", []) if each["status"] == "True"}
+    reason = message = ""
+    state: Literal["Waiting", "Running", "Complete", "Failed"]
+    if "Complete" in ended:
+        state = "Complete"
+    elif "Failed" in ended:
+        state = "Failed"
+        reason, message = _REASONS.get(ended["Failed"].get("reason", ""), ("EngineFailed", "the evaluation's Job failed"))
+        if reason == "EngineFailed" and (detail := _engine_end(pods)):
+            reason, message = detail
+    else:
+        state = "Running" if status.get("ready", 0) else "Waiting"
+    return JobFacts(
+        uid=metadata["uid"],
+        ours=any(owner.get("uid") == owner_uid for owner in metadata.get("ownerReferences", ())),
+        state=state,
+        started_at=_time(status.get("startTime")) if state != "Waiting" else None,
+        finished_at=_time(status.get("completionTime") or ended.get("Failed", {}).get("lastTransitionTime")),
+        reason=reason,
+        message=message,
+    )
+
+
+def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
+    """What the reporter of the pod that ended last handed over; None where no pod has any."""
+    ordered = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+    for pod in ordered:
+        for container in pod.get("status", {}).get("initContainerStatuses", []):
+            ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
+            if container["name"] == REPORTER and ended.get("message"):
+                return read_summary(ended["message"], digest)
+    return None
+
+
+def _engine_end(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True):
+        for container in pod.get("status", {}).get("containerStatuses", []):
+            ended = container.get("state", {}).get("terminated")
+            if container["name"] == ENGINE and ended and (ended.get("exitCode") or ended.get("reason") == "OOMKilled"):
+                how = ended.get("reason", "Error")
+                if how == "OOMKilled":
+                    return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
+                return (
+                    "EngineFailed",
+                    f"the engine ended with exit code {ended.get('exitCode')}; see the log of {pod['metadata']['name']}",
+                )
+    return None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
