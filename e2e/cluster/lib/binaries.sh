@@ -1,29 +1,21 @@
 # shellcheck shell=bash
-# Kubernetes, etcd, CoreDNS and kind as programs: compiled from their Go modules, or, where a running Docker reaches the
-# project's registry, copied out of its images. Each group is one folder of the cache.
+# Kubernetes, etcd, CoreDNS, crictl and kind as programs, compiled from their Go modules. Each group is a folder of the cache.
 
-API_PROGRAMS=(kube-apiserver kubectl)
-NODE_PROGRAMS=(kube-controller-manager kube-scheduler kube-proxy kubelet kubeadm)
-
-group_folder() { # GROUP VERSIONS…
+program_folder() { # GROUP VERSION…
   printf '%s/%s-%s' "$CACHE" "$1" "$(key "$@" "$(uname -sm)" "$HERE/lib/binaries.sh")"
 }
 
 # api_programs [KUBERNETES_VERSION]: sets API to the folder with etcd, kube-apiserver and kubectl.
 api_programs() {
   local kubernetes=${1:-$KUBERNETES_VERSION}
-  API=$(group_folder "api-$kubernetes" "$ETCD_VERSION")
-  [[ -d $API ]] && return
-  need_go
-  cached "$API" "compiling the API server" compile_api "$kubernetes"
+  API=$(program_folder "api-$kubernetes" "$ETCD_VERSION")
+  [[ -d $API ]] || cached "$API" 'making the API programs' make_api_programs "$kubernetes"
 }
 
 # node_programs: sets NODE to the folder with the other programs of a node.
 node_programs() {
-  NODE=$(group_folder "node-$KUBERNETES_VERSION" "$COREDNS_VERSION")
-  [[ -d $NODE ]] && return
-  need_go
-  cached "$NODE" "compiling the node's programs" compile_node
+  NODE=$(program_folder "node-$KUBERNETES_VERSION" "$COREDNS_VERSION" "$CRICTL_VERSION")
+  [[ -d $NODE ]] || cached "$NODE" "compiling the node's programs" compile_node
 }
 
 # kind_program: sets KIND to a kind that is new enough.
@@ -34,51 +26,73 @@ kind_program() {
     KIND=$(command -v kind)
     return
   fi
-  KIND=$(group_folder "kind-$KIND_VERSION")/kind
-  [[ -x $KIND ]] && return
-  need_go
-  cached "${KIND%/*}" 'compiling kind' compile_kind
+  KIND=$(program_folder "kind-$KIND_VERSION")/kind
+  [[ -x $KIND ]] || cached "${KIND%/*}" 'compiling kind' compile_module kind sigs.k8s.io/kind "$KIND_VERSION" sigs.k8s.io/kind
 }
 
-compile_api() { # KUBERNETES_VERSION FOLDER
-  UNIT='packages compiled' step 3600 "compiling kube-apiserver and kubectl $1" compile_kubernetes "$1" "$2" "${API_PROGRAMS[@]}"
-  UNIT='packages compiled' step 1200 "compiling etcd $ETCD_VERSION" install_module "$2" "go.etcd.io/etcd/server/v3@v$ETCD_VERSION"
-  mv "$2/server" "$2/etcd"
+make_api_programs() { # KUBERNETES_VERSION FOLDER
+  local registry=registry.k8s.io
+  if [[ $(uname -s) == Linux ]] && in_registry "$registry/kube-apiserver:v$1"; then
+    step 600 "copying etcd, kube-apiserver and kubectl $1 out of their images" copy_programs "$2" \
+      "$registry/etcd:$ETCD_VERSION-0" /usr/local/bin/etcd \
+      "$registry/kube-apiserver:v$1" /usr/local/bin/kube-apiserver \
+      "$registry/kubectl:v$1" /bin/kubectl
+    return
+  fi
+  need_go
+  UNIT='packages compiled' step 3600 "compiling kube-apiserver and kubectl $1" compile_kubernetes "$1" "$2" kube-apiserver kubectl
+  compile_module etcd go.etcd.io/etcd/server/v3 "$ETCD_VERSION" go.etcd.io/etcd/server/v3 "$2"
 }
 
 compile_node() { # FOLDER
-  UNIT='packages compiled' step 3600 "compiling the rest of Kubernetes $KUBERNETES_VERSION" \
-    compile_kubernetes "$KUBERNETES_VERSION" "$1" "${NODE_PROGRAMS[@]}"
-  UNIT='packages compiled' step 1800 "compiling CoreDNS $COREDNS_VERSION" install_module "$1" "github.com/coredns/coredns@v$COREDNS_VERSION"
+  need_go
+  UNIT='packages compiled' step 3600 "compiling the rest of Kubernetes $KUBERNETES_VERSION" compile_kubernetes "$KUBERNETES_VERSION" "$1" \
+    kube-controller-manager kube-scheduler kube-proxy kubelet kubeadm
+  compile_module coredns github.com/coredns/coredns "$COREDNS_VERSION" github.com/coredns/coredns "$1"
+  compile_module crictl sigs.k8s.io/cri-tools "$CRICTL_VERSION" sigs.k8s.io/cri-tools/cmd/crictl "$1"
 }
 
-compile_kind() { # FOLDER
-  UNIT='packages compiled' step 900 "compiling kind $KIND_VERSION" install_module "$1" "sigs.k8s.io/kind@v$KIND_VERSION"
+compile_module() { # PROGRAM MODULE VERSION PACKAGE FOLDER
+  need_go
+  UNIT='packages compiled' step 1800 "compiling $1 $3" go_build_module "$5" "$1" "$2@v$3" "$4"
 }
 
-install_module() { # FOLDER MODULE@VERSION
-  CGO_ENABLED=0 GOBIN=$1 nice go install -v -trimpath -ldflags '-s -w' "$2"
+copy_programs() { # FOLDER, then IMAGE PATH, IMAGE PATH…
+  local folder=$1 container
+  shift
+  while (($#)); do
+    container=$(docker create "$1" none)
+    docker cp "$container:$2" "$folder/"
+    docker rm "$container"
+    shift 2
+  done
 }
 
-# compile_kubernetes VERSION FOLDER PROGRAM…: Kubernetes' own module replaces its parts by folders that only its repository
-# has; a module of ours replaces them by the published ones, and names the programs as tools.
-compile_kubernetes() {
-  local version=$1 folder=$2 kubernetes=k8s.io/kubernetes work=$2/module part program package flags='-s -w' minor
-  shift 2
-  mkdir "$work"
-  cd "$work"
+# own_module FOLDER: enters a module of ours that requires the ones to be compiled. (`go install` refuses modules that, like
+# Kubernetes and etcd, replace their parts by folders only their repositories have.)
+own_module() {
+  mkdir "$1" && cd "$1" || return
   export CGO_ENABLED=0 GOFLAGS=-mod=mod
   go mod init weighbridge.cluster/programs
-  for part in $(awk '$2 == "=>" && $3 ~ /^\.\/staging\// { print $1 }' "$(go list -m -f '{{.GoMod}}' "$kubernetes@v$version")"); do
-    go mod edit -replace "$part=$part@v0.${version#1.}"
-  done
+}
+
+go_build_module() { # FOLDER PROGRAM MODULE@VERSION PACKAGE
+  own_module "$1/module"
+  go mod edit -require "$3"
+  nice go build -v -trimpath -ldflags '-s -w' -o "$1/$2" "$4"
+  rm -r "$1/module"
+}
+
+compile_kubernetes() { # VERSION FOLDER PROGRAM…
+  local version=$1 folder=$2 kubernetes=k8s.io/kubernetes minor=${1#1.} flags='-s -w' part package
+  shift 2
+  own_module "$folder/module"
+  awk '$2 == "=>" && $3 ~ /^\.\/staging\// { print $1 }' "$(go list -m -f '{{.GoMod}}' "$kubernetes@v$version")" |
+    while read -r part; do go mod edit -replace "$part=$part@v0.${version#1.}"; done
   go mod edit -require "$kubernetes@v$version"
-  for program in "$@"; do go mod edit -tool "$kubernetes/cmd/$program"; done
-  minor=${version#1.}
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
     flags+=" -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
   done
   nice go build -v -trimpath -ldflags "$flags" -o "$folder/" "${@/#/$kubernetes/cmd/}"
-  cd "$folder"
-  rm -rf "$work"
+  rm -r "$folder/module"
 }

@@ -5,7 +5,7 @@
 SOCKET=$RUN/docker.sock
 PIDFILE=$RUN/dockerd.pid
 DATA=$CACHE/docker
-BRIDGE=weighbridge0
+BRIDGE=wb-$(key "$CACHE")
 STARTED_ENGINE=
 
 answers() { timeout 10 docker info >/dev/null 2>&1; }
@@ -14,7 +14,7 @@ answers() { timeout 10 docker info >/dev/null 2>&1; }
 # a shared lock, which tells every other run not to stop the engine under us.
 use_engine() {
   export KIND_EXPERIMENTAL_PROVIDER=docker
-  exec {ENGINE_USE}>"$RUN/engine.use"
+  exec {ENGINE_USE}>"$RUN/lock/engine-in-use"
   until_ok 120 flock -s -n "$ENGINE_USE" || fail "another run is stopping the Docker engine for more than 120 s"
   if [[ ! -d $DATA ]] && answers; then
     ENGINE=running
@@ -40,7 +40,7 @@ own_dockerd() {
 
 start_own_engine() {
   local held pid
-  lock "$RUN/engine.start" 180 'starting the Docker engine' && held=$LOCK
+  lock engine-start 180 'starting the Docker engine' && held=$LOCK
   if ! answers; then
     debian_packages dockerd=docker.io jq=jq ip=iproute2 iptables=iptables pgrep=procps
     if pid=$(own_dockerd) && ! until_ok 30 answers; then
@@ -53,6 +53,8 @@ start_own_engine() {
       STARTED_ENGINE=yes
       UNDO+=(stop_engine_if_unused)
       rm -f "$PIDFILE"
+      # A containerd that outlived its dockerd is taken over; the pid of one that did not may be anybody's by now.
+      pgrep -f -- "$RUN/exec/containerd/containerd.toml" >/dev/null || rm -f "$RUN/exec/containerd/containerd.pid"
       bridge
       launch_dockerd
       if ! until_ok 90 answers; then
@@ -99,7 +101,7 @@ launch_dockerd() {
   set +m
 }
 
-# kind_containers [NAME]: containers of kind clusters (of one cluster), stopped ones too.
+# kind_containers NAME: the containers of a kind cluster, stopped ones too; of all clusters if NAME is empty.
 kind_containers() { docker ps -aq --filter "label=io.x-k8s.kind.cluster${1:+=$1}"; }
 
 # stop_engine_if_unused: ends our dockerd when no cluster is left and no other run uses it.
@@ -107,8 +109,9 @@ stop_engine_if_unused() {
   local pid clusters
   [[ $ENGINE == own ]] && pid=$(own_dockerd) || return 0
   flock -x -n "$ENGINE_USE" || return 0
-  if clusters=$(kind_containers 2>/dev/null) && [[ -n $clusters ]]; then return; fi
+  if clusters=$(kind_containers '' 2>/dev/null) && [[ -n $clusters ]]; then return; fi
   say '• stopping our dockerd: no cluster is left'
+  docker network rm kind >/dev/null 2>&1 || true
   kill -TERM "$pid"
   if ! until_ok 40 gone "$pid"; then
     kill -KILL "$pid"

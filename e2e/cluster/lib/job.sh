@@ -77,14 +77,14 @@ until_ok() {
   done
 }
 
-# lock FILE SECONDS WHAT: waits for an exclusive lock and puts its descriptor into LOCK (close it to release).
+# lock NAME SECONDS WHAT: waits for an exclusive lock and puts its descriptor into LOCK (close it to release).
 lock() {
   local end=$((SECONDS + $2))
-  exec {LOCK}>"$1"
+  exec {LOCK}>"$RUN/lock/$1"
   flock -n "$LOCK" && return
   say "  waiting for another run: $3"
   until flock -w 15 "$LOCK"; do
-    ((SECONDS < end)) || fail "$3: another run has held $1 for more than $2 s"
+    ((SECONDS < end)) || fail "$3: another run has been at it for more than $2 s"
     say "  still waiting for another run: $3"
   done
 }
@@ -94,7 +94,7 @@ cached() {
   local folder=$1 title=$2 held
   shift 2
   [[ -d $folder ]] && return
-  lock "$folder.lock" 5400 "$title" && held=$LOCK
+  lock "${folder##*/}" 5400 "$title" && held=$LOCK
   if [[ ! -d $folder ]]; then
     rm -rf "$folder.new"
     mkdir -p "$folder.new"

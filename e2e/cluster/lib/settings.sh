@@ -4,6 +4,7 @@
 KUBERNETES_VERSION=1.36.3
 ETCD_VERSION=3.6.8
 COREDNS_VERSION=1.14.2
+CRICTL_VERSION=1.36.0
 PAUSE_VERSION=3.10.2
 KIND_VERSION=0.33.0
 # The 1.36 image that kind 0.33 publishes; another name can be given for a mirror.
@@ -47,6 +48,7 @@ cluster_name() {
       --name) NAME=${2:?--name wants a name} && shift 2 ;;
       --name=*) NAME=${1#--name=} && shift ;;
       -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit ;;
+      --) shift ;;
       *) REST+=("$1") && shift ;;
     esac
   done
@@ -58,4 +60,4 @@ for tool in flock timeout sha256sum; do
   command -v "$tool" >/dev/null || missing "$tool" 'brew install flock coreutils   # Debian: apt-get install util-linux coreutils'
 done
 PATH=$PATH:/usr/local/go/bin:/usr/sbin:/sbin
-mkdir -p "$CLUSTERS" "$RUN/log"
+mkdir -p "$CLUSTERS" "$RUN"/{lock,log}

@@ -11,6 +11,8 @@ from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 MetricName = Annotated[str, Field(min_length=1, max_length=128)]
 VerdictName = Literal["Passed", "Failed", "Inconclusive", "Error"]
+_NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
+_NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
 _NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
 
 
@@ -87,6 +89,13 @@ Datasets = Annotated[
 
 class EvaluationTemplate(ApiModel):
     """How to evaluate: everything but the model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Cel("self.evaluator.engine != 'mlflow' || size(self.datasets) > 0", _NO_DATASET),
+            Cel("self.evaluator.engine != 'mlflow' || 'targets' in self.evaluator.parameters", _NO_TARGETS),
+        )
+    )
 
     datasets: Datasets = ()
     """Datasets to evaluate on; each must be available before anything is scheduled."""

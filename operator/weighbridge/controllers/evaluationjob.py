@@ -60,12 +60,12 @@ class EvaluationJobController:
         body = await ports.cluster.get("batch/v1", "Job", namespace, name)
         if body is None:
             return None, None
-        facts = job_facts(body, resource.metadata.uid)
+        facts = job_facts(body, resource)
         if resource.status.verdict is not None or facts.state not in ("Complete", "Failed"):
             return facts, None
         pods = await ports.cluster.list("v1", "Pod", namespace, {"batch.kubernetes.io/job-name": name})
         digest = resource.status.resolved.model.digest if resource.status.resolved else ""
-        return job_facts(body, resource.metadata.uid, pods), report(pods, digest)
+        return job_facts(body, resource, pods), report(pods, digest)
 
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest)

@@ -22,7 +22,8 @@ def fingerprint(files: Mapping[str, int], description: bytes = b"") -> str:
 
 def model_digest(*, name: str, version: str, created_at: datetime, source: str, run_id: str, fingerprint: str) -> str:
     """`ModelPin.digest`. Neither the alias that was asked for nor the name of the ModelRegistry is part of it, so the same content
-    found on two ways has one digest; the address follows from name and version. `created_at` counts in milliseconds, the resolution registries keep."""
+    found on two ways has one digest; the address follows from name and version. `created_at` counts in milliseconds, the
+    resolution registries keep."""
     return _canonical(
         {
             "name": name,

@@ -4,12 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from ..api.evaluationjob import Results
+from ..api.evaluationjob import EvaluationJob, Results
 from ..core.evaluationjob import JobFacts, ResultProblem
 from .result import read_summary
+from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED
 
 REPORTER = "reporter"
 ENGINE = "engine"
+_EXITS = {
+    EXIT_MISCONFIGURED: ("EvaluatorMisconfigured", "the engine cannot do what spec.evaluator asks"),
+    EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
+}
+"""What our own engine's exit codes mean; another image's say only that it failed."""
 _REASONS = {
     "DeadlineExceeded": ("DeadlineExceeded", "the evaluation ran longer than spec.activeDeadline"),
     "BackoffLimitExceeded": ("EngineFailed", "the engine's pod failed; see its log"),
@@ -17,7 +23,7 @@ _REASONS = {
 }
 
 
-def job_facts(job: Mapping[str, Any], owner_uid: str, pods: Sequence[Mapping[str, Any]] = ()) -> JobFacts:
+def job_facts(job: Mapping[str, Any], owner: EvaluationJob, pods: Sequence[Mapping[str, Any]] = ()) -> JobFacts:
     """The Job as the decision needs it; `pods` give the reason of a failure its detail."""
     status = job.get("status", {})
     metadata = job["metadata"]
@@ -29,13 +35,13 @@ def job_facts(job: Mapping[str, Any], owner_uid: str, pods: Sequence[Mapping[str
     elif "Failed" in ended:
         state = "Failed"
         reason, message = _REASONS.get(ended["Failed"].get("reason", ""), ("EngineFailed", "the evaluation's Job failed"))
-        if reason == "EngineFailed" and (detail := _engine_end(pods)):
+        if reason == "EngineFailed" and (detail := _engine_end(pods, owner.spec.evaluator.engine)):
             reason, message = detail
     else:
         state = "Running" if status.get("ready", 0) else "Waiting"
     return JobFacts(
         uid=metadata["uid"],
-        ours=any(owner.get("uid") == owner_uid for owner in metadata.get("ownerReferences", ())),
+        ours=any(each.get("uid") == owner.metadata.uid for each in metadata.get("ownerReferences", ())),
         state=state,
         started_at=_time(status.get("startTime")) if state != "Waiting" else None,
         finished_at=_time(status.get("completionTime") or ended.get("Failed", {}).get("lastTransitionTime")),
@@ -55,18 +61,19 @@ def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultPr
     return None
 
 
-def _engine_end(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+def _engine_end(pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, str] | None:
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True):
         for container in pod.get("status", {}).get("containerStatuses", []):
             ended = container.get("state", {}).get("terminated")
-            if container["name"] == ENGINE and ended and (ended.get("exitCode") or ended.get("reason") == "OOMKilled"):
-                how = ended.get("reason", "Error")
-                if how == "OOMKilled":
-                    return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
-                return (
-                    "EngineFailed",
-                    f"the engine ended with exit code {ended.get('exitCode')}; see the log of {pod['metadata']['name']}",
-                )
+            if container["name"] != ENGINE or not ended:
+                continue
+            code, how = ended.get("exitCode", 0), ended.get("reason", "Error")
+            if how == "OOMKilled":
+                return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
+            if code:
+                reason, what = _EXITS.get(code, ("", "")) if engine == "mlflow" else ("", "")
+                what = what or f"the engine ended with exit code {code}"
+                return reason or "EngineFailed", f"{what}; see the log of pod {pod['metadata']['name']}"
     return None
 
 

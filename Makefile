@@ -1,0 +1,56 @@
+# make help lists the targets. Everything that is expensive to make is cached outside the clone (XDG_CACHE_HOME/weighbridge).
+SHELL := /bin/bash
+PYTHON := e2e/tools/python
+CLUSTER := e2e/cluster
+export WEIGHBRIDGE_CLUSTER ?= weighbridge
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo demo-clean
+demo: ## The whole story on a real cluster: promoted, refused, rolled back
+	@e2e/demo/run
+
+demo-clean: ## Removes the demo and its cluster
+	@$(CLUSTER)/down
+
+.PHONY: cluster cluster-down images
+cluster: ## A real kind cluster (built from source where no image registry is reachable)
+	@$(CLUSTER)/up
+
+cluster-down: ## Removes it again
+	@$(CLUSTER)/down
+
+images: ## Builds the operator and evaluator images and loads them into the cluster
+	@e2e/images
+
+.PHONY: test test-unit test-e2e
+test: test-unit test-e2e ## All tests: unit, property, contract, real API server, and the loop on the cluster
+
+test-unit: ## Everything that needs no cluster
+	@WEIGHBRIDGE_APISERVER_BINARIES=$${WEIGHBRIDGE_APISERVER_BINARIES:-$$($(CLUSTER)/apiserver-binaries)} $(PYTHON) -m pytest tests
+
+test-e2e: ## The loop on the cluster
+	@e2e/test
+
+.PHONY: check format generate requirements
+check: ## Style, types, import layers, generated files
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(PYTHON) -m weighbridge.cli crds --check crds
+	@e2e/tools/render --check
+
+format: ## Formats the code
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+generate: ## Writes the CRDs, their copies in the chart, and manifests/install.yaml
+	@$(PYTHON) -m weighbridge.cli crds --write crds
+	@e2e/tools/render
+
+requirements: ## Locks the dependencies anew
+	@e2e/tools/lock

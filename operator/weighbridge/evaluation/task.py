@@ -1,0 +1,81 @@
+"""What the operator asks of an engine: the task, as the engine's container finds it in its environment.
+
+Engines of other people read this too, so it is a contract: fields are added, never changed. It holds pins, never aliases, and no
+credentials.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..api.base import ApiModel
+from ..api.evaluationjob import EvaluationJob, Resolved
+
+TASK = "WEIGHBRIDGE_TASK"
+"""Environment variable of the engine that holds the task as JSON."""
+RESULT = "WEIGHBRIDGE_RESULT"
+"""Environment variable that names the file the engine writes: under another name first, then renamed."""
+SUBJECT = "WEIGHBRIDGE_SUBJECT"
+"""Environment variable of the reporter: digest that the result must speak of."""
+TERMINATION_LOG = "WEIGHBRIDGE_TERMINATION_LOG"
+"""Environment variable of the reporter: file of its termination message."""
+
+EXIT_MISCONFIGURED = 2
+"""Exit code of our engines: the task itself cannot be carried out; another attempt would end the same."""
+EXIT_SUBJECT_CHANGED = 3
+"""Exit code of our engines: what was loaded is not what was pinned."""
+
+
+class TaskSubject(ApiModel):
+    """What is weighed, and what the result must name."""
+
+    digest: str
+    """Goes into the result as `subject.digest`."""
+    fingerprint: str
+    """Over the model's files and sizes (core/pin.py)."""
+
+
+class TaskModel(ApiModel):
+    """The pinned model version."""
+
+    name: str
+    version: str
+    uri: str
+    created_at: datetime
+    source: str
+
+
+class TaskDataset(ApiModel):
+    """A pinned dataset."""
+
+    name: str
+    """Name within the evaluation."""
+    path: str
+    revision: str
+    uri: str
+    fingerprint: str
+
+
+class Task(ApiModel):
+    """One evaluation: model, datasets, parameters."""
+
+    schema_version: Annotated[Literal["v1"], Field()] = "v1"
+    subject: TaskSubject
+    model: TaskModel
+    datasets: tuple[TaskDataset, ...] = ()
+    parameters: dict[str, str] = {}
+
+
+def task_of(job: EvaluationJob, resolved: Resolved) -> Task:
+    """The task of this evaluation on these pins."""
+    model = resolved.model
+    return Task(
+        subject=TaskSubject(digest=model.digest, fingerprint=model.fingerprint),
+        model=TaskModel(name=model.name, version=model.version, uri=model.uri, created_at=model.created_at, source=model.source),
+        datasets=tuple(
+            TaskDataset(name=each.name, path=each.path, revision=each.revision, uri=each.uri, fingerprint=each.fingerprint)
+            for each in resolved.datasets
+        ),
+        parameters=job.spec.evaluator.parameters,
+    )

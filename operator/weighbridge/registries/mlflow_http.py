@@ -1,0 +1,192 @@
+"""How requests get to an MLflow server and back: MLflow's own transport, bounded in time and size, every trouble with its own
+reason.
+
+`MlflowClient` is not used: it folds 429, 5xx, time-outs and login pages into one INTERNAL_ERROR and takes its settings from the
+environment of the process. `http_request` below it keeps the status code, and what it takes from the environment or from other
+connections (workspace, cookies, netrc, proxies, redirects) is taken out again here. Must not know what a model is.
+
+Where requests go: only to the origin of the ModelRegistry, redirects are not followed. Plain HTTP connects to the very address
+that was checked; with TLS the certificate must match the name before anything is sent. So a name that changes its address after
+the check cannot lead the operator, or its credentials, elsewhere.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .addresses import Network, allowed
+from .base import RegistryFailed
+from .credentials import Credentials
+from .mlflow_answer import PASSWORD, TOKEN, USERNAME, Answer, judged, not_mlflow
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+_LARGEST_ANSWER = 8 * 1024 * 1024
+_NO_PROXIES: Mapping[str, None] = {"http": None, "https": None, "all": None}
+_NOT_OURS = ("Cookie", "X-MLFLOW-WORKSPACE", "x-databricks-traffic-id")
+
+
+class MlflowHttp:
+    """One server with one set of credentials. Threads may share it."""
+
+    def __init__(self, url: str, credentials: Credentials | None, request_timeout: float, allow: tuple[Network, ...]) -> None:
+        """Loads MLflow, which takes a second and 35 MB the first time. Raises RegistryFailed(SecretIncomplete)."""
+        # Before the import: MLflow would start a thread that reports usage to its vendor.
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        from mlflow.utils.rest_utils import MlflowHostCreds
+
+        self._url = urlsplit(url.rstrip("/"))
+        make: Callable[..., Any] = MlflowHostCreds
+        self._creds = make(host=url.rstrip("/"), **_accepted(credentials))
+        self._timeout = request_timeout
+        self._allow = allow
+
+    def inquiry(self, seconds: float) -> "Inquiry":
+        """Requests that belong together and must be done after that many seconds."""
+        return Inquiry(self, time.monotonic() + seconds)
+
+    def send(self, method: str, path: str, deadline: float, **content: Any) -> Answer:
+        """One request. `deadline` is a time of the monotonic clock. Raises RegistryFailed for everything that is no
+        answer of MLflow."""
+        from mlflow.exceptions import MlflowException
+
+        for address in allowed(self.host, self._port, self._allow):
+            patience = min(self._timeout, deadline - time.monotonic())
+            if patience <= 0:
+                raise self._unavailable("did not answer everything in time; if it is only slow, raise spec.requestTimeout")
+            try:
+                response = self._request(method, path, patience, str(address), content)
+            except MlflowException as error:
+                if _never_connected(error):
+                    continue  # nothing was sent: the next address of the name may do
+                raise self._unavailable("did not answer in time or broke the connection; is it running and reachable?") from error
+            with contextlib.closing(response):
+                return self._answer(response, min(deadline, time.monotonic() + self._timeout))
+        raise self._unavailable(f"refuses connections on port {self._port}; is it running, and is a NetworkPolicy in the way?")
+
+    @property
+    def host(self) -> str:
+        return self._url.hostname or ""
+
+    @property
+    def _port(self) -> int:
+        return self._url.port or (443 if self._url.scheme == "https" else 80)
+
+    def _request(self, method: str, path: str, patience: float, address: str, content: Mapping[str, Any]) -> "Response":
+        from mlflow.utils.rest_utils import http_request
+        from requests.auth import AuthBase
+
+        netloc, plain = self._url.netloc, self._url.scheme == "http"
+        bracketed = f"[{address}]" if ":" in address else address
+
+        class OnlyThisConnection(AuthBase):
+            """The last word before the request goes out; that there is one also keeps requests from reading ~/.netrc."""
+
+            def __call__(self, request: "PreparedRequest") -> "PreparedRequest":
+                for name in _NOT_OURS:
+                    request.headers.pop(name, None)
+                if plain:
+                    request.headers["Host"] = netloc
+                    there = urlsplit(request.url or "")
+                    port = f":{there.port}" if there.port else ""
+                    request.url = there._replace(netloc=f"{bracketed}{port}").geturl()
+                return request
+
+        send: Callable[..., Response] = http_request
+        return send(
+            self._creds,
+            path,
+            method,
+            max_retries=0,
+            timeout=patience,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+            allow_redirects=False,
+            proxies=dict(_NO_PROXIES),
+            auth=OnlyThisConnection(),
+            stream=True,
+            **content,
+        )
+
+    def _answer(self, response: "Response", deadline: float) -> Answer:
+        body = self._read(response, deadline)
+        return judged(self._url.netloc, response.status_code, response.headers.get("Retry-After", ""), body)
+
+    def _read(self, response: "Response", deadline: float) -> bytes:
+        from urllib3.exceptions import HTTPError
+
+        body = bytearray()
+        try:
+            # Whatever one look at the connection brings: `iter_content` would wait for a full part, for as long as bytes drip in.
+            while part := response.raw.read1(64 * 1024, decode_content=True):
+                body += part
+                if len(body) > _LARGEST_ANSWER:
+                    raise RegistryFailed(
+                        "RegistryMisconfigured",
+                        f"{self.host} answers with more than {_LARGEST_ANSWER >> 20} MiB, as MLflow never does; check the URL",
+                    )
+                if time.monotonic() > deadline:
+                    raise self._unavailable("sends its answers too slowly; if it is only slow, raise spec.requestTimeout")
+        except HTTPError as error:
+            raise self._unavailable("broke off in the middle of an answer") from error
+        return bytes(body)
+
+    def _unavailable(self, what: str) -> RegistryFailed:
+        return RegistryFailed("RegistryUnavailable", f"{self.host} {what}")
+
+
+class Inquiry:
+    """Requests of one question, with a common deadline."""
+
+    def __init__(self, http: MlflowHttp, deadline: float) -> None:
+        self._http, self._deadline = http, deadline
+
+    @property
+    def host(self) -> str:
+        """For messages: which server said so."""
+        return self._http.host
+
+    def get(self, path: str, /, **parameters: str) -> Answer:
+        """A read whose answer is a JSON object. Raises RegistryFailed."""
+        return self._record(self._http.send("GET", path, self._deadline, params=parameters))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """A search or a write; the answer is a JSON object. Raises RegistryFailed."""
+        return self._record(self._http.send("POST", path, self._deadline, json=body))
+
+    def bytes(self, path: str, /, **parameters: str) -> Answer:
+        """A read whose answer is a file or, with another status than 200, an error. Raises RegistryFailed."""
+        return self._http.send("GET", path, self._deadline, params=parameters)
+
+    def _record(self, answer: Answer) -> Answer:
+        if answer.status == 200 and not answer.record and answer.body.strip() != b"{}":
+            raise not_mlflow(self._http.host, answer.body)
+        return answer
+
+
+def _accepted(credentials: Credentials | None) -> dict[str, str]:
+    if credentials is None:
+        return {}
+    username, password, token = (credentials.get(key, "") for key in (USERNAME, PASSWORD, TOKEN))
+    found = {"username": username, "password": password} if username and password else {"token": token} if token else {}
+    if not found:
+        raise RegistryFailed(
+            "SecretIncomplete", f"the Secret of the ModelRegistry has neither {TOKEN} nor both {USERNAME} and {PASSWORD}; add them"
+        )
+    if not all(value.isprintable() for value in found.values()) or not token.isascii():
+        raise RegistryFailed("SecretIncomplete", f"{' and '.join(sorted(found))} in the Secret has characters no request can carry")
+    return found
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether no connection came about, so that nothing was sent."""
+    from requests.exceptions import ConnectionError as NoConnection
+    from urllib3.exceptions import NewConnectionError
+
+    cause = error.__cause__ or error.__context__
+    reason = getattr(cause.args[0], "reason", None) if isinstance(cause, NoConnection) and cause.args else None
+    return isinstance(reason, NewConnectionError)

@@ -1,0 +1,139 @@
+"""Reads and writes of Kubernetes objects: paths, content types, field manager, and the check that writing is still allowed.
+
+Every write asks `may_write` first, so that a process which lost the lease cannot write by any way. It holds no state and repeats
+nothing: what to do about an error is the caller's decision.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ..api import KINDS
+from ..api.base import API_VERSION
+from ..controllers.ports import ClusterError
+from .connection import Connection
+from .refusal import NotFound
+
+FIELD_MANAGER = "weighbridge"
+_PAGE = 500
+_PLURALS = {
+    ("v1", "Pod"): "pods",
+    ("v1", "Secret"): "secrets",
+    ("apps/v1", "Deployment"): "deployments",
+    ("batch/v1", "Job"): "jobs",
+    ("coordination.k8s.io/v1", "Lease"): "leases",
+    ("events.k8s.io/v1", "Event"): "events",
+} | {(API_VERSION, kind.info.kind): kind.info.plural for kind in KINDS}
+"""Every kind the operator touches; a new one is a line here."""
+
+
+class NotLeader(ClusterError):
+    """This process may not write now: another one leads, or may lead soon."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list."""
+
+    items: tuple[dict[str, Any], ...]
+    resource_version: str
+    """State of the whole list, not of this page."""
+
+
+def always() -> bool:
+    """Permission without an election."""
+    return True
+
+
+class Cluster:
+    """The Kubernetes API as far as the operator needs it. All methods raise `ClusterError` (see `refusal`)."""
+
+    def __init__(self, connection: Connection, may_write: Callable[[], bool] = always) -> None:
+        self._connection = connection
+        self._may_write = may_write
+
+    async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """The object, or None where there is none."""
+        try:
+            return await self._connection.request("GET", path(api_version, kind, namespace, name))
+        except NotFound:
+            return None
+
+    async def list(self, api_version: str, kind: str, namespace: str, labels: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
+        """All objects of the namespace that carry the labels."""
+        selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+        return tuple([item async for page in self.pages(api_version, kind, namespace, selector) for item in page.items])
+
+    async def pages(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
+        """The list in pages; `namespace` None lists all namespaces. All pages show one state of the world."""
+        query = [("limit", str(_PAGE))] + ([("labelSelector", selector)] if selector else [])
+        where = path(api_version, kind, namespace)
+        more = ""
+        while True:
+            answer = await self._connection.request("GET", where, query=[*query, ("continue", more)] if more else query)
+            metadata = answer.get("metadata", {})
+            items = tuple({**item, "apiVersion": api_version, "kind": kind} for item in answer.get("items") or ())
+            yield Page(items, metadata.get("resourceVersion", ""))
+            if not (more := metadata.get("continue", "")):
+                return
+
+    async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """The object as created. Raises AlreadyExists where the name is taken."""
+        where = path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
+        return await self._write("POST", where, manifest)
+
+    async def apply(self, manifest: Mapping[str, Any], subresource: str = "") -> dict[str, Any]:
+        """Server-side apply under our field manager, taking fields over. A `resourceVersion` or `uid` in the manifest's metadata
+        is a precondition: Conflict where the object is not that one any more."""
+        metadata = manifest["metadata"]
+        return await self._write(
+            "PATCH",
+            path(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"], subresource),
+            manifest,
+            "application/apply-patch+yaml",
+            (("fieldManager", FIELD_MANAGER), ("force", "true")),
+        )
+
+    async def merge(self, api_version: str, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON merge patch. `metadata.resourceVersion` in the body is a precondition."""
+        where = path(api_version, kind, namespace, name)
+        return await self._write("PATCH", where, body, "application/merge-patch+json", (("fieldManager", FIELD_MANAGER),))
+
+    async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Deletes exactly the object with this uid; its dependents go in the background. One that is gone already is success."""
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Background",
+        }
+        try:
+            await self._write("DELETE", path(api_version, kind, namespace, name), options)
+        except NotFound:
+            return
+
+    async def _write(
+        self,
+        method: str,
+        where: str,
+        body: Mapping[str, Any],
+        content_type: str = "application/json",
+        query: tuple[tuple[str, str], ...] = (),
+    ) -> dict[str, Any]:
+        if not self._may_write():
+            raise NotLeader("NotLeader", "this replica of the operator may not write now: another one leads")
+        return await self._connection.request(method, where, query=query, body=body, content_type=content_type)
+
+
+def path(api_version: str, kind: str, namespace: str | None, name: str = "", subresource: str = "") -> str:
+    """The URL path of an object or, without a name, of a collection. Raises ClusterError for a kind that is not in the table."""
+    plural = _PLURALS.get((api_version, kind))
+    if plural is None:
+        raise ClusterError("UnknownKind", f"the operator does not know {kind} of {api_version}")
+    parts = [f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"]
+    parts += ["namespaces", quote(namespace, safe="")] if namespace is not None else []
+    parts += [plural]
+    parts += [quote(name, safe="")] if name else []
+    parts += [subresource] if subresource else []
+    return "/" + "/".join(parts)

@@ -1,0 +1,80 @@
+"""Kubernetes Events about conditions: told once, when a condition changes. Best effort: an Event that cannot be written is lost,
+and nothing waits for it for long.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from ..api.base import API_VERSION, Condition, Resource
+from ..controllers.ports import ClusterError
+from . import logs
+from .clock import micro_time
+from .cluster import Cluster
+
+_PATIENCE = 2.0
+_SILENT = frozenset({"Reconciling"})
+"""Says nothing that another condition does not say better."""
+_ON_THE_WAY = frozenset({"Checking", "Evaluating", "InProgress", "Progressing", "Promoting", "Resolving", "Running", "Waiting"})
+"""Reasons of a condition that is false only because something takes its time."""
+
+
+class Recorder:
+    """Writes Events under this process' name."""
+
+    def __init__(self, cluster: Cluster, instance: str, now: Callable[[], datetime]) -> None:
+        self._cluster, self._instance, self._now = cluster, instance, now
+
+    async def record(self, resource: Resource, before: Any, after: Any) -> None:
+        """Tells of every condition that differs between the two statuses of the resource."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                for condition in transitions(before.conditions, after.conditions):
+                    await self._cluster.create(self._event(resource, condition))
+        except (ClusterError, TimeoutError):
+            logs.event(logging.DEBUG, "event not recorded", key=str(resource.key))
+
+    def _event(self, resource: Resource, condition: Condition) -> dict[str, Any]:
+        at = micro_time(self._now())
+        meta = resource.metadata
+        unique = hashlib.sha256(f"{meta.uid} {condition.type} {condition.reason} {at}".encode()).hexdigest()[:16]
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": f"{meta.name[:230]}.{unique}", "namespace": meta.namespace},
+            "eventTime": at,
+            "reportingController": "weighbridge.dev/operator",
+            "reportingInstance": self._instance[:128],
+            "action": condition.type,
+            "reason": condition.reason,
+            "note": condition.message or condition.reason,
+            "type": "Warning" if _is_bad(condition) else "Normal",
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": resource.info.kind,
+                "namespace": meta.namespace,
+                "name": meta.name,
+                "uid": meta.uid,
+            },
+        }
+
+
+def transitions(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Iterator[Condition]:
+    """Conditions whose status or reason changed; of several that say the same, the first."""
+    known = {condition.type: (condition.status, condition.reason) for condition in before}
+    told = set()
+    for condition in after:
+        changed = known.get(condition.type) != (condition.status, condition.reason)
+        words = (condition.reason, condition.message)
+        if changed and condition.type not in _SILENT and words not in told:
+            told.add(words)
+            yield condition
+
+
+def _is_bad(condition: Condition) -> bool:
+    if condition.type == "Stalled":
+        return condition.status == "True"
+    return condition.status == "False" and condition.reason not in _ON_THE_WAY

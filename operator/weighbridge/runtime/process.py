@@ -1,0 +1,191 @@
+"""One operator process: builds all parts, runs them until it is told to stop, and stops them in the order that loses nothing.
+
+The only place where parts are wired to each other. A part that ends by itself ends the process: nothing may run half.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from ..api.base import Key
+from ..controllers.evaluationjob import EvaluationJobController
+from ..controllers.modelregistry import ModelRegistryController
+from ..controllers.modelversion import ModelVersionController
+from ..controllers.ports import ClusterError, Controller, Ports
+from ..registries.guard import GuardedRegistries
+from ..serving.deployment import pointer_patch
+from ..settings import Settings
+from . import endpoints, logs
+from .actions import Actions
+from .clock import now
+from .cluster import Cluster, always
+from .connection import Connection, Surroundings
+from .events import Recorder
+from .leader import Leader
+from .metrics import Metrics
+from .news import News, group_of
+from .prober import HttpProber
+from .queue import Priority, Queue
+from .reconciler import Reconciler
+from .secrets import Secrets
+from .store import ObjectStore
+from .sweep import Sweep
+from .watch import Event, Watch
+
+_WORKERS = 8
+_STOP_SECONDS = 5.0
+"""For passes that are on their way when the order to stop comes."""
+
+
+def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
+    """One controller per kind."""
+    return (
+        ModelRegistryController(),
+        EvaluationJobController(settings.evaluator_image, settings.reporter_image),
+        ModelVersionController(),
+    )
+
+
+async def run(settings: Settings, surroundings: Surroundings) -> None:
+    """Runs the operator until SIGTERM or SIGINT. Raises ClusterError where the surroundings name no cluster, OSError where an
+    address to listen on is taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with operator(settings, surroundings, controllers_for(settings)) as failed:
+        stopping = loop.create_task(stop.wait())
+        ends: tuple[asyncio.Future[Any], ...] = (stopping, failed)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        logs.event(logging.INFO, "stopping")
+    if failed.done() and not failed.cancelled():
+        failed.result()
+
+
+@asynccontextmanager
+async def operator(
+    settings: Settings, surroundings: Surroundings, controllers: tuple[Controller[Any, Any], ...]
+) -> AsyncIterator["asyncio.Future[None]"]:
+    """A running operator; gives a future that ends only if a part of it broke. Left, it has stopped and released the lease."""
+    by_kind: Mapping[str, Controller[Any, Any]] = {controller.kind.info.kind: controller for controller in controllers}
+    store = ObjectStore()
+    queue: Queue[Key] = Queue(lambda key: group_of(store, by_kind, key))
+    metrics = Metrics(queue, store)
+    news = News(store, queue, by_kind)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+
+    async with AsyncExitStack() as stack:
+        connection = Connection(surroundings)
+        stack.push_async_callback(connection.close)
+        reader = Cluster(connection)
+        sweep = Sweep(reader, store, queue, news, settings.namespaces)
+        await endpoints.serve(stack, metrics, lambda: sweep.complete, settings.metrics_address, settings.health_address)
+
+        def won() -> None:
+            if sweep.complete:
+                sweep.look_at_all()
+
+        leader = Leader(
+            Cluster(connection, always),
+            namespace=await surroundings.namespace(),
+            identity=identity,
+            duration=settings.lease_duration,
+            now=now,
+            gained=won,
+        )
+        leads = leader.may_write if settings.leader_election else always
+        metrics.leader.set_function(leads)
+
+        def may_write() -> bool:
+            return sweep.complete and leads()
+
+        cluster = Cluster(connection, may_write)
+        registries = GuardedRegistries(
+            Secrets(reader),
+            queue.add,
+            now,
+            allow=settings.allow_addresses,
+            observe=metrics.registry_request,
+            may_write=may_write,
+        )
+        stack.push_async_callback(registries.close)
+        probe = await stack.enter_async_context(HttpProber())
+        actions = Actions(
+            cluster=cluster,
+            registries=registries,
+            store=store,
+            queue=queue,
+            news=news,
+            metrics=metrics,
+            pointer_patch=pointer_patch,
+        )
+        reconciler = Reconciler(
+            controllers=by_kind,
+            store=store,
+            queue=queue,
+            news=news,
+            cluster=cluster,
+            actions=actions,
+            recorder=Recorder(cluster, identity, now),
+            metrics=metrics,
+            ports=Ports(store, cluster, registries, probe, now, lambda _: None),
+            may_write=may_write,
+        )
+
+        def hear(event: Event) -> None:
+            if event.type == "DELETED":
+                news.gone(event.body, Priority.FRESH)
+                return
+            if event.type is None:
+                sweep.ask()
+            news.seen(event.body, Priority.RESYNC if event.type is None else Priority.FRESH)
+
+        watch = Watch(surroundings.access, settings.namespaces, hear, metrics.watch_restarts.inc)
+        election = [leader.run] if settings.leader_election else []
+        async with _together(watch.run, *election, _after(sweep, [reconciler.work] * _WORKERS)) as failed:
+            yield failed
+        if settings.leader_election:
+            await leader.release()
+
+
+def _after(sweep: Sweep, workers: list[Callable[[], Awaitable[None]]]) -> Callable[[], Awaitable[None]]:
+    """Sweeping, and the workers once the first sweep is complete."""
+
+    async def run() -> None:
+        await sweep.first()
+        logs.event(logging.INFO, "ready")
+        sweep.look_at_all()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_run(sweep.run))
+            for worker in workers:
+                group.create_task(_run(worker))
+
+    return run
+
+
+@asynccontextmanager
+async def _together(*parts: Callable[[], Awaitable[None]]) -> AsyncIterator["asyncio.Future[None]"]:
+    """Runs the parts, all of which run for ever; the future given ends with the first that does not."""
+
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(_run(part))
+
+    task = asyncio.create_task(all_of_them())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task}, timeout=_STOP_SECONDS)
+
+
+async def _run(part: Callable[[], Awaitable[None]]) -> None:
+    await part()
+    raise ClusterError("PartEnded", "a part of the operator ended by itself")

@@ -1,0 +1,77 @@
+"""What the API server's refusals mean, as errors with text for people. Pure: status code and Status object in, error out.
+
+The server's own message is shown only where it is written for users (validation and admission); it is cut to a fixed length.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..controllers.ports import ClusterError
+
+_LONGEST = 512
+_VERBS = {"GET": "read", "POST": "create", "PATCH": "change", "PUT": "change", "DELETE": "delete"}
+_RBAC = re.compile(r'User "[^"]*" cannot ')
+
+
+class Unavailable(ClusterError):
+    """No answer, or an answer that says: later."""
+
+
+class Unauthenticated(ClusterError):
+    """The credentials are not taken (any more)."""
+
+
+class Forbidden(ClusterError):
+    """The operator's role lacks the right."""
+
+
+class NotFound(ClusterError):
+    """The object, its kind or its namespace is not there."""
+
+
+class Conflict(ClusterError):
+    """The object has changed since it was seen."""
+
+
+class AlreadyExists(ClusterError):
+    """The name is taken."""
+
+
+class Invalid(ClusterError):
+    """Validation or admission said no."""
+
+
+def refusal(code: int, status: Mapping[str, Any], retry_after: str | None, method: str, path: str) -> ClusterError:
+    """The error for an answer that is no success."""
+    said = str(status.get("message", ""))[:_LONGEST]
+    what = f"{_VERBS.get(method, 'use')} {_subject(path)}"
+    match code:
+        case 401:
+            return Unauthenticated("Unauthorized", "the API server does not take the operator's credentials")
+        case 403 if not said or _RBAC.search(said):
+            return Forbidden("Forbidden", f"the operator may not {what}: grant it to the operator's service account")
+        case 403:
+            return Invalid("AdmissionDenied", f"the cluster does not allow to {what}: {said}")
+        case 404:
+            return NotFound("NotFound", f"cannot {what}: it does not exist")
+        case 409 if status.get("reason") == "AlreadyExists":
+            return AlreadyExists("AlreadyExists", f"cannot {what}: the name is taken")
+        case 409:
+            return Conflict("Conflict", f"cannot {what}: it has changed meanwhile")
+        case 400 | 413 | 415 | 422:
+            return Invalid("Invalid", f"the API server does not take it ({what}): {said or 'no reason given'}")
+        case _:
+            seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
+            return Unavailable("ApiServerUnavailable", f"the API server could not {what} now (HTTP {code})", seconds)
+
+
+def _subject(path: str) -> str:
+    """`/apis/batch/v1/namespaces/a/jobs/b` as `jobs "b" in namespace "a"`."""
+    parts = path.strip("/").split("/")
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    where = ""
+    if len(rest) > 2 and rest[0] == "namespaces":
+        where, rest = f' in namespace "{rest[1]}"', rest[2:]
+    plural, name, sub = (*rest, "", "", "")[:3]
+    return plural + (f"/{sub}" if sub else "") + (f' "{name}"' if name else "") + where

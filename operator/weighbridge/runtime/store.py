@@ -1,0 +1,163 @@
+"""The operator's own memory of the three kinds: parsed, each with the version it was read at.
+
+Filled by lists, watch events and the answers to own writes, in any order; the newer version wins, and a deletion wins over every
+version of the same object. It must not talk to anything and decides nothing.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..api import KINDS, EvaluationJob, ModelRegistry, ModelVersion
+from ..api.base import Key, Resource
+
+_KINDS: Mapping[str, type[Resource]] = {kind.info.kind: kind for kind in KINDS}
+_REMEMBERED_DELETIONS = 10_000
+"""A late answer to an own write comes within seconds; this many deletions do not happen meanwhile."""
+_NAMED_FIELDS = 5
+T = TypeVar("T", bound=Resource)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An object that the models do not take: written by a newer operator, or under an older CRD."""
+
+    generation: int
+    resource_version: str
+    message: str
+    """Which fields are wrong, without their values."""
+    status: Mapping[str, Any]
+    """As stored."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    uid: str
+    version: int
+    content: Resource | Unreadable
+
+
+class ObjectStore:
+    """Implements `controllers.ports.Store`."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, dict[str, dict[str, _Entry]]] = {kind: {} for kind in _KINDS}
+        self._deleted: OrderedDict[str, None] = OrderedDict()
+
+    def registry(self, namespace: str, name: str) -> ModelRegistry | None:
+        """The readable ModelRegistry of that name."""
+        return _only(ModelRegistry, self._content(Key("ModelRegistry", namespace, name)))
+
+    def evaluation(self, namespace: str, name: str) -> EvaluationJob | None:
+        """The readable EvaluationJob of that name."""
+        return _only(EvaluationJob, self._content(Key("EvaluationJob", namespace, name)))
+
+    def versions(self, namespace: str) -> tuple[ModelVersion, ...]:
+        """The readable ModelVersions of a namespace."""
+        return self._all(ModelVersion, namespace)
+
+    def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]:
+        """The readable EvaluationJobs of a namespace."""
+        return self._all(EvaluationJob, namespace)
+
+    def get(self, key: Key) -> Resource | Unreadable | None:
+        """What is known under the key."""
+        return self._content(key)
+
+    def keys(self) -> Iterator[Key]:
+        """Everything that is known, readable or not."""
+        for kind, namespaces in self._kinds.items():
+            for namespace, names in namespaces.items():
+                for name in names:
+                    yield Key(kind, namespace, name)
+
+    def resources(self) -> Iterator[Resource]:
+        """Every readable object."""
+        for namespaces in self._kinds.values():
+            for names in namespaces.values():
+                for entry in names.values():
+                    if isinstance(entry.content, Resource):
+                        yield entry.content
+
+    def put(self, body: Mapping[str, Any]) -> bool:
+        """Takes an object in; True where that was news. Bodies of other kinds are a KeyError."""
+        metadata = body["metadata"]
+        key, uid, version = key_of(body), metadata["uid"], int(metadata["resourceVersion"])
+        if uid in self._deleted:
+            return False
+        names = self._kinds[key.kind].setdefault(key.namespace, {})
+        known = names.get(key.name)
+        if known is not None and known.version >= version:
+            return False
+        names[key.name] = _Entry(uid, version, _parse(_KINDS[key.kind], body))
+        return True
+
+    def remove(self, body: Mapping[str, Any]) -> bool:
+        """Forgets a deleted object (its last body is given) for good; True where it was known."""
+        metadata = body["metadata"]
+        return self._forget(key_of(body), metadata["uid"], int(metadata["resourceVersion"]))
+
+    def sweep(self, kind: str, listed: Iterable[str], list_version: int, namespace: str | None) -> tuple[Resource | Key, ...]:
+        """Forgets what a complete list (of this namespace; None: of all) no longer holds, and returns it: the last state where it
+        could be read. What is newer than the list was created after it and stays."""
+        uids = set(listed)
+        gone = [
+            (Key(kind, place, name), entry)
+            for place, names in self._kinds[kind].items()
+            if namespace in {None, place}
+            for name, entry in names.items()
+            if entry.uid not in uids and entry.version <= list_version
+        ]
+        for key, entry in gone:
+            self._forget(key, entry.uid, entry.version)
+        return tuple(entry.content if isinstance(entry.content, Resource) else key for key, entry in gone)
+
+    def _forget(self, key: Key, uid: str, version: int) -> bool:
+        self._deleted[uid] = None
+        while len(self._deleted) > _REMEMBERED_DELETIONS:
+            self._deleted.popitem(last=False)
+        names = self._kinds[key.kind].get(key.namespace, {})
+        known = names.get(key.name)
+        if known is None or (known.uid != uid and known.version > version):
+            return False
+        del names[key.name]
+        if not names:
+            self._kinds[key.kind].pop(key.namespace, None)
+        return True
+
+    def _content(self, key: Key) -> Resource | Unreadable | None:
+        entry = self._kinds[key.kind].get(key.namespace, {}).get(key.name)
+        return None if entry is None else entry.content
+
+    def _all(self, kind: type[T], namespace: str) -> tuple[T, ...]:
+        names = self._kinds[kind.info.kind].get(namespace, {})
+        return tuple(entry.content for _, entry in sorted(names.items()) if isinstance(entry.content, kind))
+
+
+def key_of(body: Mapping[str, Any]) -> Key:
+    """The key of an object's body."""
+    return Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _only(kind: type[T], content: Resource | Unreadable | None) -> T | None:
+    return content if isinstance(content, kind) else None
+
+
+def _parse(kind: type[Resource], body: Mapping[str, Any]) -> Resource | Unreadable:
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        places = sorted(
+            {".".join(str(part) for part in each["loc"]) for each in error.errors(include_url=False, include_input=False)}
+        )
+        more = f" and {len(places) - _NAMED_FIELDS} more" if len(places) > _NAMED_FIELDS else ""
+        metadata = body["metadata"]
+        return Unreadable(
+            generation=metadata.get("generation", 0),
+            resource_version=metadata["resourceVersion"],
+            message=f"this operator cannot read {', '.join(places[:_NAMED_FIELDS])}{more}: do operator and CRDs have one version?",
+            status=body.get("status") or {},
+        )

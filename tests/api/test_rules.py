@@ -1,0 +1,131 @@
+"""Every rule of the schemas on a real API server: one object it takes, one it refuses with a sentence that helps."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from weighbridge.api import KINDS
+from weighbridge.api.base import API_VERSION
+from weighbridge.api.crd import crd
+from weighbridge.runtime.cluster import Cluster
+from weighbridge.runtime.refusal import Invalid
+
+MLFLOW = {"mlflow": {"url": "https://mlflow.example.com/path"}}
+MODEL = {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}
+RULE = {"metric": "accuracy", "min": 0.9}
+DATASET = {"name": "holdout", "registryRef": {"name": "mlflow"}, "path": "fraud-holdout"}
+EVALUATOR = {"parameters": {"targets": "is_fraud"}}
+EVALUATION = {"name": "holdout", "template": {"gate": [RULE], "datasets": [DATASET], "evaluator": EVALUATOR}}
+CONTAINER = {"engine": "container", "image": "engine:1"}
+SERVING = {"targetRef": {"name": "server"}, "pointer": {"container": "server", "env": "MODEL_URI"}}
+VERSION = {"source": MODEL, "stage": "Production", "evaluations": [EVALUATION], "serving": [SERVING]}
+GOOD = {
+    "ModelRegistry": {**MLFLOW, "writeBack": {"aliases": {"Production": "champion"}}, "pollInterval": "1m30s"},
+    "EvaluationJob": {"model": MODEL, "gate": [RULE], "evaluator": CONTAINER},
+    "ModelVersion": VERSION,
+}
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("ModelRegistry", {}, "name the registry: spec.mlflow.url"),
+    ("ModelRegistry", {"mlflow": {"url": "mlflow:5000/x"}}, "spec.mlflow.url"),
+    ("ModelRegistry", {"mlflow": {"url": "https://user:password@mlflow"}}, "spec.mlflow.url"),
+    ("ModelRegistry", {"mlflow": {"url": "https://mlflow?token=1"}}, "spec.mlflow.url"),
+    ("ModelRegistry", {"mlflow": {"url": "https://[::1"}}, "write the server's address as"),
+    ("ModelRegistry", {**MLFLOW, "writeBack": {"aliases": {"Candidate": "x"}}}, "Staging and Production"),
+    ("ModelRegistry", {**MLFLOW, "pollInterval": ""}, "write a duration such as"),
+    ("ModelRegistry", {**MLFLOW, "pollInterval": "5 minutes"}, "spec.pollInterval"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": EVALUATOR}, "name one in datasets"),
+    ("EvaluationJob", {"model": MODEL, "datasets": [DATASET]}, "set evaluator.parameters.targets"),
+    ("EvaluationJob", {"model": {**MODEL, "alias": "champion"}}, "exactly one of version and alias"),
+    ("EvaluationJob", {"model": {"registryRef": {"name": "mlflow"}, "name": "fraud"}}, "exactly one of version and alias"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "container"}}, "set evaluator.image"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "guess"}}, "spec.evaluator.engine"),
+    ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy"}]}, "set min, max or both"),
+    ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy", "min": 2, "max": 1}]}, "min must not be above max"),
+    ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
+    ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
+    ("ModelVersion", {**VERSION, "serving": [SERVING, SERVING]}, "the same workload twice"),
+    (
+        "ModelVersion",
+        {**VERSION, "serving": [{**SERVING, "pointer": {"container": "c", "env": "E", "value": "fixed"}}]},
+        "must name the version",
+    ),
+    ("ModelVersion", {**VERSION, "serving": [{**SERVING, "targetRef": {"kind": "StatefulSet", "name": "x"}}]}, "targetRef.kind"),
+    ("ModelVersion", {**VERSION, "stage": "Live"}, "spec.stage"),
+]
+IMMUTABLE = [
+    ("EvaluationJob", {"gate": [{"metric": "accuracy", "min": 0.1}]}, "an EvaluationJob is immutable"),
+    ("ModelVersion", {"source": {"version": "8"}}, "the source is immutable"),
+]
+
+
+def body(kind: str, spec: dict[str, Any], namespace: str, name: str = "it") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": deepcopy(spec)}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+async def test_a_good_object_is_taken_and_reads_back_as_our_models_read_it(kind: str, cluster: Cluster, namespace: str) -> None:
+    created = await cluster.create(body(kind, GOOD[kind], namespace))
+    model = next(each for each in KINDS if each.info.kind == kind)
+    stored, ours = model.model_validate(created), model.model_validate(body(kind, GOOD[kind], namespace))
+    assert stored.spec == ours.spec, "the server's defaults are the models' defaults"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("kind", "spec", "message"), BAD)
+async def test_a_bad_object_is_refused_with_a_sentence_that_helps(
+    kind: str, spec: dict[str, Any], message: str, cluster: Cluster, namespace: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        await cluster.create(body(kind, spec, namespace))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(("kind", "change", "message"), IMMUTABLE)
+async def test_what_must_not_change_does_not(
+    kind: str, change: dict[str, Any], message: str, cluster: Cluster, namespace: str
+) -> None:
+    await cluster.create(body(kind, GOOD[kind], namespace))
+    with pytest.raises(Invalid) as refusal:
+        await cluster.merge(API_VERSION, kind, namespace, "it", {"spec": change})
+    assert message in str(refusal.value)
+
+
+def test_every_rule_has_an_object_that_breaks_it() -> None:
+    messages = [message for kind in KINDS for message in _messages(crd(kind)["spec"]["versions"][0]["schema"])]
+    tried = [expected for *_, expected in [*BAD, *IMMUTABLE]]
+    assert messages
+    assert not [message for message in messages if not any(expected in message for expected in tried)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_is_bounded_and_described(kind: Any) -> None:
+    schema = crd(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for path, node in _nodes(schema["properties"]["spec"], "spec"):
+        if node.get("type") == "string" and "enum" not in node:
+            assert "maxLength" in node or node.get("format") == "date-time", path
+        if node.get("type") == "array":
+            assert "maxItems" in node, path
+        if "additionalProperties" in node:
+            assert "maxProperties" in node, path
+        assert "description" in node or path.endswith(("[]", "{}")) or ".tolerations[]." in path, path
+
+
+def _messages(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from (rule["message"] for rule in node.get("x-kubernetes-validations", ()))
+        for child in node.values():
+            yield from _messages(child)
+    if isinstance(node, list):
+        for child in node:
+            yield from _messages(child)
+
+
+def _nodes(node: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, node
+    for name, child in node.get("properties", {}).items():
+        yield from _nodes(child, f"{path}.{name}")
+    if "items" in node:
+        yield from _nodes(node["items"], f"{path}[]")
+    if isinstance(node.get("additionalProperties"), dict):
+        yield from _nodes(node["additionalProperties"], f"{path}{{}}")

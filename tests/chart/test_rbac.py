@@ -1,0 +1,109 @@
+"""The promises about rights, one test each. A right more or less is a decision: it is made here too."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from .conftest import Object, Rendered
+
+Template = Callable[..., Rendered]
+NAMESPACED = ("watchNamespaces={fraud,search}",)
+
+RIGHTS = {
+    "weighbridge.dev/modelregistries": {"get", "list", "watch"},
+    "weighbridge.dev/modelregistries/status": {"patch"},
+    "weighbridge.dev/evaluationjobs": {"get", "list", "watch", "create"},
+    "weighbridge.dev/evaluationjobs/status": {"patch"},
+    "weighbridge.dev/modelversions": {"get", "list", "watch", "patch"},
+    "weighbridge.dev/modelversions/status": {"patch"},
+    "batch/jobs": {"get", "list", "watch", "create", "delete"},
+    "/pods": {"list"},
+    "apps/deployments": {"get", "list", "watch", "patch"},
+    "/secrets": {"get"},
+    "events.k8s.io/events": {"create"},
+}
+EDIT = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+def rights(roles: Iterable[Object]) -> dict[str, set[str]]:
+    """`group/resource` to verbs."""
+    found = defaultdict(set)
+    for role in roles:
+        for rule in role["rules"]:
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    found[f"{group}/{resource}"] |= set(rule["verbs"])
+    return dict(found)
+
+
+def named(objects: Iterable[Object]) -> dict[str, Object]:
+    return {each["metadata"]["name"]: each for each in objects}
+
+
+@pytest.mark.parametrize("values", [(), NAMESPACED], ids=["cluster-wide", "namespaced"])
+def test_no_rule_holds_a_wildcard(template: Template, values: tuple[str, ...]) -> None:
+    rules = [rule for role in template(*values).of("Role", "ClusterRole") for rule in role["rules"]]
+    assert rules
+    assert not [rule for rule in rules for words in rule.values() if "*" in "".join(words)]
+
+
+def test_cluster_wide_the_operator_holds_exactly_these_rights(template: Template) -> None:
+    rendered = template()
+    role = named(rendered.of("ClusterRole"))["weighbridge"]
+    assert rights([role]) == RIGHTS
+    binding = rendered.one("ClusterRoleBinding")
+    assert binding["roleRef"]["name"] == "weighbridge"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "weighbridge", "namespace": "operators"}]
+
+
+def test_namespaced_it_holds_the_same_rights_there_and_none_across_namespaces(template: Template) -> None:
+    rendered = template(*NAMESPACED)
+    assert rendered.of("ClusterRoleBinding") == []
+    assert "weighbridge" not in named(rendered.of("ClusterRole"))
+    roles = [role for role in rendered.of("Role") if role["metadata"]["name"] == "weighbridge"]
+    assert [role["metadata"]["namespace"] for role in roles] == ["fraud", "search"]
+    assert all(rights([role]) == RIGHTS for role in roles)
+    assert sorted(each["metadata"]["namespace"] for each in rendered.of("RoleBinding")) == ["fraud", "operators", "search"]
+    assert all(
+        each["subjects"] == [{"kind": "ServiceAccount", "name": "weighbridge", "namespace": "operators"}]
+        for each in rendered.of("RoleBinding")
+    )
+
+
+def test_a_tenant_can_install_without_any_right_on_the_cluster(template: Template) -> None:
+    kinds = {each["kind"] for each in template(*NAMESPACED, "crds.install=false")}
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Service", "Deployment"}
+
+
+def test_in_its_own_namespace_it_holds_its_lease_and_nothing_else(template: Template) -> None:
+    role = template().one("Role")
+    assert role["metadata"]["namespace"] == "operators"
+    assert rights([role]) == {"coordination.k8s.io/leases": {"get", "patch", "create"}}
+    assert [rule["verbs"] for rule in role["rules"] if "resourceNames" not in rule] == [["create"]]
+    assert [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule] == [["weighbridge"]]
+
+
+def test_without_leader_election_there_is_no_right_to_leases(template: Template) -> None:
+    assert template("leaderElection.enabled=false").of("Role", "RoleBinding") == []
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        (
+            "view",
+            {
+                f"weighbridge.dev/{kind}": {"get", "list", "watch"}
+                for kind in ("modelregistries", "evaluationjobs", "modelversions")
+            },
+        ),
+        ("edit", {"weighbridge.dev/evaluationjobs": EDIT, "weighbridge.dev/modelversions": EDIT}),
+        ("admin", {"weighbridge.dev/modelregistries": EDIT}),
+    ],
+)
+def test_people_get_the_kinds_through_the_clusters_own_roles(template: Template, role: str, expected: dict[str, set[str]]) -> None:
+    mine = named(template().of("ClusterRole"))[f"weighbridge-aggregate-to-{role}"]
+    marks = {key for key in mine["metadata"]["labels"] if key.startswith("rbac.authorization.k8s.io/")}
+    assert marks == {f"rbac.authorization.k8s.io/aggregate-to-{role}"}
+    assert rights([mine]) == expected

@@ -1,0 +1,141 @@
+"""The reporter as the kubelet runs it: a process that is told to stop and leaves a message."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from weighbridge.api.evaluationjob import Results
+from weighbridge.core.evaluationjob import ResultProblem
+from weighbridge.evaluation import task
+from weighbridge.evaluation.result import MAX_DOCUMENT, read_summary
+
+from .documents import DIGEST, OTHER_DIGEST, encoded, metric
+
+SOURCES = str(Path(task.__file__).parents[2])
+
+
+@dataclass
+class Reporter:
+    process: subprocess.Popen[str]
+    result: Path
+    log: Path
+
+    def line(self) -> str:
+        """The next line the process prints; waits for it."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def stop(self) -> Results | ResultProblem:
+        """What is in the log after the kubelet's order to stop, which must be obeyed within a second of work."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=10) == 0
+        return read_summary(self.log.read_text(encoding="ascii"), DIGEST)
+
+    def write(self, data: bytes) -> None:
+        partial = self.result.with_suffix(".partial")
+        partial.write_bytes(data)
+        partial.rename(self.result)
+
+
+@pytest.fixture
+def reporter(tmp_path: Path) -> Iterator[Reporter]:
+    result, log = tmp_path / "result.json", tmp_path / "termination-log"
+    log.touch()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": SOURCES,
+        task.RESULT: str(result),
+        task.SUBJECT: DIGEST,
+        task.TERMINATION_LOG: str(log),
+        "MLFLOW_TRACKING_TOKEN": "s3cret",
+    }
+    command = [sys.executable, "-m", "weighbridge.evaluation.reporter"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        started = Reporter(process, result, log)
+        assert started.line() == "reporter: waiting for the result"
+        yield started
+        process.kill()
+
+
+def test_a_result_is_recorded_when_it_appears_and_the_reporter_stays(reporter: Reporter) -> None:
+    reporter.write(encoded(metric(value=0.5)))
+    assert reporter.line() == "reporter: result recorded, 1 metrics"
+    assert reporter.process.poll() is None
+    recorded = read_summary(reporter.log.read_text(encoding="ascii"), DIGEST)
+    assert isinstance(recorded, Results)
+    assert recorded.metrics[0].value == 0.5
+    assert reporter.stop() == recorded
+
+
+def test_a_result_that_appears_just_before_the_end_is_read(reporter: Reporter) -> None:
+    reporter.write(encoded(metric(value=0.7)))
+    outcome = reporter.stop()
+    assert isinstance(outcome, Results)
+    assert outcome.metrics[0].value == 0.7
+
+
+def test_a_later_result_replaces_an_earlier_one(reporter: Reporter) -> None:
+    reporter.write(b'{"schemaVersion":')
+    assert "not JSON" in reporter.line()
+    reporter.write(encoded())
+    assert reporter.line() == "reporter: result recorded, 1 metrics"
+    assert isinstance(reporter.stop(), Results)
+
+
+def test_an_engine_that_wrote_nothing(reporter: Reporter) -> None:
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "ResultMissing"
+
+
+def test_a_result_for_another_subject(reporter: Reporter) -> None:
+    reporter.write(encoded(digest=OTHER_DIGEST))
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "WrongSubject"
+
+
+def test_a_huge_file_is_not_read(reporter: Reporter) -> None:
+    with reporter.result.open("wb") as file:
+        file.truncate(MAX_DOCUMENT * 1000)
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "ResultTooLarge"
+
+
+@pytest.mark.parametrize("trap", ["link", "pipe", "folder"])
+def test_a_trap_in_place_of_the_file_is_a_problem(reporter: Reporter, trap: str, tmp_path: Path) -> None:
+    if trap == "link":
+        (tmp_path / "elsewhere").write_bytes(encoded())
+        reporter.result.symlink_to(tmp_path / "elsewhere")
+    elif trap == "pipe":
+        os.mkfifo(reporter.result)
+    else:
+        reporter.result.mkdir()
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "ResultInvalid"
+
+
+def test_neither_results_nor_the_environment_are_printed(reporter: Reporter) -> None:
+    reporter.write(json.dumps({"schemaVersion": "v1", "confidential": 1}).encode())
+    reporter.stop()
+    assert reporter.process.stdout is not None
+    printed = reporter.process.stdout.read()
+    assert "confidential" not in printed
+    assert "s3cret" not in printed
+    assert "breaks the contract" in printed
+
+
+def test_without_its_settings_it_says_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "weighbridge.evaluation.reporter"]
+    ended = subprocess.run(command, env={"PYTHONPATH": SOURCES}, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == task.EXIT_MISCONFIGURED
+    assert ended.stderr == f"reporter: {task.RESULT} is not set; the operator sets it in the pod it creates\n"

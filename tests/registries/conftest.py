@@ -1,0 +1,24 @@
+"""Real servers for the registry tests, one each for the whole run."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.registries.benches import BENCHES, Bench
+from tests.registries.mlflowserver import MlflowServer, running
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """An MLflow server that lets everybody in."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    folder = tmp_path_factory.mktemp("mlflow")
+    with running(folder) as url:
+        yield MlflowServer(url, folder / "artifacts")
+
+
+@pytest.fixture(params=sorted(BENCHES))
+def bench(request: pytest.FixtureRequest, mlflow_server: MlflowServer) -> Bench:
+    """Each adapter with the registry it talks to."""
+    return BENCHES[request.param](mlflow_server)

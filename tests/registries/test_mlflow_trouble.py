@@ -1,0 +1,219 @@
+"""Servers that are down, slow, rude or something else than MLflow: each trouble has its reason, and no secret leaves."""
+
+import socket
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from weighbridge.api.base import LocalRef
+from weighbridge.api.references import DatasetReference, ModelReference
+from weighbridge.registries.base import RegistryAbsent, RegistryFailed
+from weighbridge.registries.credentials import Credentials
+from weighbridge.registries.mlflow import MlflowRegistry
+
+from tests.registries.benches import LOCAL
+from tests.registries.oddserver import OddServer, odd, reply
+
+CANARY = "canary-token-1234"
+MODEL = ModelReference(registry_ref=LocalRef(name="r"), name="m", version="1")
+DATASET = DatasetReference(name="d", registry_ref=LocalRef(name="r"), path="d")
+
+
+def adapter(url: str, timeout: float = 10) -> MlflowRegistry:
+    credentials = Credentials({"MLFLOW_TRACKING_TOKEN": CANARY})
+    return MlflowRegistry(url, credentials, request_timeout=timeout, allow=LOCAL, may_write=lambda: True)
+
+
+def failure(url: str, timeout: float = 10) -> RegistryFailed:
+    """The one reason all questions end with."""
+    found = []
+    for ask in (lambda to: to.server(), lambda to: to.model(MODEL), lambda to: to.dataset(DATASET)):
+        with pytest.raises(RegistryFailed) as failed:
+            ask(adapter(url, timeout))
+        assert CANARY not in str(failed.value)
+        found.append(failed.value)
+    assert len({(each.reason, each.public) for each in found}) == 1
+    return found[0]
+
+
+def redirect(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+    reply(302, Location="http://127.0.0.1:1/elsewhere?secret")(handler, server)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "says"),
+    [
+        (reply(401, b"You are not authenticated."), "Unauthorized", "MLFLOW_TRACKING_TOKEN"),
+        (reply(403, b"Invalid Host header - possible DNS rebinding attack detected"), "RegistryMisconfigured", "--allowed-hosts"),
+        (reply(404, b"default backend - 404"), "RegistryMisconfigured", "spec.mlflow.url"),
+        (reply(500, b'{"error_code": "INTERNAL_ERROR"}'), "RegistryUnavailable", "HTTP 500"),
+        (reply(503, b"<html>"), "RegistryUnavailable", "HTTP 503"),
+        (reply(200, b"<html>please log in</html>", Content_Type="text/html"), "RegistryMisconfigured", "login page"),
+        (reply(200, b""), "RegistryMisconfigured", "login page"),
+        (reply(200, b"[1, 2]"), "RegistryMisconfigured", "login page"),
+        (reply(200, b'{"model_version": {"name": "m", '), "RegistryUnavailable", "broken JSON"),
+        (reply(200, b'{"a":' * 100_000), "RegistryUnavailable", "broken JSON"),
+        (reply(200, b"{}", Content_Length="5000", Connection="close"), "RegistryUnavailable", "broke off"),
+        (redirect, "RegistryMisconfigured", "redirects"),
+        (reply(418, b"teapot"), "RegistryMisconfigured", "HTTP 418"),
+        (reply(200, b" " * (9 << 20)), "RegistryMisconfigured", "8 MiB"),
+    ],
+)
+def test_each_trouble_has_its_reason(answer: Callable[[BaseHTTPRequestHandler, OddServer], None], reason: str, says: str) -> None:
+    with odd(answer) as server:
+        failed = failure(server.url)
+    assert failed.reason == reason
+    assert says in failed.public
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("17", 17.0), ("99999999999999999999", 3600.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)]
+)
+def test_rate_limit_says_how_long(header: str, seconds: float | None) -> None:
+    with odd(reply(429, b"slow down", Retry_After=header)) as server:
+        failed = failure(server.url)
+    assert (failed.reason, failed.retry_after) == ("RateLimited", seconds)
+
+
+def test_no_retries_of_its_own() -> None:
+    with odd(reply(503)) as server:
+        failure(server.url)
+        assert len(server.seen) == 3  # one per question
+
+
+def test_refused_connection() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        assert failure(f"http://127.0.0.1:{unused.getsockname()[1]}").reason == "RegistryUnavailable"
+
+
+def test_unknown_host() -> None:
+    failed = failure("http://no-such-host.invalid")
+    assert (failed.reason, "no-such-host.invalid" in failed.public) == ("RegistryUnavailable", True)
+
+
+def test_silence_ends_at_the_time_limit() -> None:
+    with odd(lambda _, server: server.released.wait(60) and None) as server:
+        start = time.monotonic()
+        assert failure(server.url, timeout=0.3).reason == "RegistryUnavailable"
+        assert time.monotonic() - start < 10
+
+
+def test_dripping_body_ends_at_the_time_limit() -> None:
+    def drip(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while not server.released.wait(0.05):
+            try:
+                handler.wfile.write(b" ")
+                handler.wfile.flush()
+            except OSError:
+                return
+
+    with odd(drip) as server:
+        start = time.monotonic()
+        assert failure(server.url, timeout=0.5).reason == "RegistryUnavailable"
+        assert time.monotonic() - start < 15
+
+
+def test_redirect_is_not_followed_and_gets_no_credentials() -> None:
+    with odd(reply(200, b"{}")) as elsewhere:
+        location = f"http://localhost:{elsewhere.port}/"
+        with odd(reply(307, Location=location)) as server:
+            assert failure(server.url).reason == "RegistryMisconfigured"
+            assert server.seen[0].headers["Authorization"] == f"Bearer {CANARY}"
+        assert elsewhere.seen == []
+
+
+def test_nothing_of_the_environment_or_of_other_connections_goes_along(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    (home / ".netrc").write_text("machine 127.0.0.1 login other password leak-netrc\n")
+    with odd(reply(200, b"{}", Set_Cookie="session=leak-cookie; Path=/")) as server, odd(reply(502)) as proxy:
+        for name, value in {
+            "HOME": str(home), "NETRC": str(home / ".netrc"), "http_proxy": proxy.url, "ALL_PROXY": proxy.url, "no_proxy": "",
+            "MLFLOW_TRACKING_TOKEN": "leak-token", "MLFLOW_TRACKING_USERNAME": "leak-user", "MLFLOW_TRACKING_PASSWORD": "leak-pass",
+            "MLFLOW_WORKSPACE": "leak-workspace", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(name, value)
+        anonymous = MlflowRegistry(server.url, None, request_timeout=10, allow=LOCAL, may_write=lambda: True)
+        adapter(server.url).server()
+        anonymous.server()
+        assert proxy.seen == []
+        assert len(server.seen) == 4
+        assert "leak" not in str(server.seen)
+        assert ["Authorization" in each.headers for each in server.seen] == [True, True, False, False]
+        assert {each.headers["Host"] for each in server.seen} == {f"127.0.0.1:{server.port}"}
+
+
+def test_both_kinds_of_credentials() -> None:
+    with odd(reply(200, b"{}")) as server:
+        both = Credentials({"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p\n", "MLFLOW_TRACKING_TOKEN": "t"})
+        MlflowRegistry(server.url, both, request_timeout=10, allow=LOCAL, may_write=lambda: True).server()
+        assert server.seen[0].headers["Authorization"] == "Basic dTpw"
+
+
+@pytest.mark.parametrize(
+    "secret", [{}, {"token": "x"}, {"MLFLOW_TRACKING_USERNAME": "u"}, {"MLFLOW_TRACKING_TOKEN": " "}, {"MLFLOW_TRACKING_TOKEN": "a\nb"}]
+)
+def test_secret_without_usable_keys(secret: dict[str, str]) -> None:
+    with pytest.raises(RegistryFailed) as failed:
+        MlflowRegistry("http://127.0.0.1:1", Credentials(secret), request_timeout=1, allow=LOCAL, may_write=lambda: True)
+    assert failed.value.reason == "SecretIncomplete"
+    assert "token" in failed.value.public.lower()
+
+
+def test_forbidden_to_read_is_a_no_for_a_model_and_a_failure_for_the_server() -> None:
+    with odd(reply(403, b"Permission denied")) as server:
+        with pytest.raises(RegistryFailed) as failed:
+            adapter(server.url).server()
+        assert failed.value.reason == "Unauthorized"
+        for ask in (lambda to: to.model(MODEL), lambda to: to.dataset(DATASET)):
+            with pytest.raises(RegistryAbsent) as no:
+                ask(adapter(server.url))
+            assert no.value.reason == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model_version": []}', b'{"model_version": {"name": 7, "version": {}}}',
+        b'{"model_version": {"name": "m", "version": "1", "status": "READY", "creation_timestamp": 1e400}}',
+        b'{"model_version": {"name": "m", "version": "1", "status": "READY", "creation_timestamp": "99999999999999999999"}}',
+    ],
+)  # fmt: skip
+def test_nonsense_is_no_answer(body: bytes) -> None:
+    with odd(reply(200, body)) as server, pytest.raises(RegistryFailed) as failed:
+        adapter(server.url).model(MODEL)
+    assert failed.value.reason in ("RegistryMisconfigured", "ModelNotReady")
+
+
+def test_loopback_is_refused_without_an_allow_list() -> None:
+    with odd(reply(200, b"{}")) as server:
+        closed = MlflowRegistry(server.url, None, request_timeout=10, allow=(), may_write=lambda: True)
+        with pytest.raises(RegistryFailed) as failed:
+            closed.server()
+        assert failed.value.reason == "AddressRefused"
+        assert server.seen == []
+
+
+def test_connects_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that has another address when it is looked up again leads nowhere else: it is looked up once per request."""
+    with odd(reply(200, b"{}")) as server:
+        answers = []
+
+        def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            answers.append(host)
+            return [(0, 0, 0, "", ("127.0.0.2", port)), (0, 0, 0, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr("weighbridge.registries.addresses.socket.getaddrinfo", _only("rebinding.example", resolve))
+        adapter(f"http://rebinding.example:{server.port}").server()
+        assert {each.headers["Host"] for each in server.seen} == {f"rebinding.example:{server.port}"}
+        assert len(answers) == len(server.seen) == 2
+
+
+def _only(name: str, resolve: Callable[..., object]) -> Callable[..., object]:
+    real = socket.getaddrinfo
+    return lambda host, port, *rest, **more: resolve(host, port) if host == name else real(host, port, *rest, **more)
