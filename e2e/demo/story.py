@@ -94,7 +94,7 @@ def epilogue(stage: Stage) -> None:
     expected = {"1": "Superseded", "2": None, "3": "Serving", "4": "RolledBack"}
     for number, state in expected.items():
         tags = stage.kube.until(f"MLflow says {state} of version {number}", 20, lambda n=number, s=state: _tags(stage, n, s))
-        words = ", ".join(f"{key.removeprefix('weighbridge.dev/')}: {value}" for key, value in tags.items() if "digest" not in key)
+        words = ", ".join(f"{key.rpartition('/')[2]}: {value}" for key, value in tags.items() if "digest" not in key)
         stage.say(f"version {number}: {words}")
     stage.title("Look further")
     stage.say("kubectl here is e2e/cluster/kubectl, or yours after: export KUBECONFIG=$(e2e/cluster/kubeconfig)")

@@ -104,7 +104,8 @@ def _rendered() -> dict[str, str]:
     Plain.add_representer(str, text)
     manifests = [crd(kind) for kind in KINDS]
     return {
-        f"{manifest['metadata']['name']}.yaml": _HEADER + yaml.dump(manifest, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True)
+        f"{manifest['metadata']['name']}.yaml": _HEADER
+        + yaml.dump(manifest, Dumper=Plain, sort_keys=False, width=120, allow_unicode=True)
         for manifest in manifests
     }
 

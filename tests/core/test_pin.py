@@ -4,12 +4,18 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.core.pin import dataset_digest, fingerprint, model_digest
 
 FILES = st.dictionaries(st.text(max_size=20), st.integers(0, 2**63), max_size=8)
 PIN = {
-    "name": "m", "version": "1", "created_at": datetime(2026, 1, 1, 12, tzinfo=UTC), "source": "s", "run_id": "r", "fingerprint": "f",
-}  # fmt: skip
+    "name": "m",
+    "version": "1",
+    "created_at": datetime(2026, 1, 1, 12, tzinfo=UTC),
+    "source": "s",
+    "run_id": "r",
+    "fingerprint": "f",
+}
 DATA = {"path": "p", "revision": "r", "uri": "u", "fingerprint": "f"}
 
 
@@ -44,6 +50,8 @@ def test_time_zone_and_microseconds_do_not_count() -> None:
 
 def test_digests_stay_what_they_are() -> None:
     """Pins are kept in status for years: another way to compute them would be drift everywhere."""
-    assert fingerprint({"MLmodel": 5, "d/x": 0}, b"hello") == "sha256:bef1b8d525cb88f032b90a0ea37c5803d1d771d10b37edb4f4c1557ab871c652"
+    assert (
+        fingerprint({"MLmodel": 5, "d/x": 0}, b"hello") == "sha256:bef1b8d525cb88f032b90a0ea37c5803d1d771d10b37edb4f4c1557ab871c652"
+    )
     assert model_digest(**PIN) == "sha256:859fded4b8f78f67679a7ce49d8211c61e4798cd7193cf7d542aeb8dbaa8d025"
     assert dataset_digest(**DATA) == "sha256:8b43b44dff672185de7a0289d13c24d59f8f1ae43864868a899a066c06c5b5f1"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 import mlflow
+
+from tests.registries.mlflowserver import MlflowServer
 from weighbridge.api.references import ModelPin
 from weighbridge.registries.base import Registry
 from weighbridge.registries.mlflow import MlflowRegistry
-
-from tests.registries.mlflowserver import MlflowServer
 
 LOCAL = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

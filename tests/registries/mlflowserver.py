@@ -90,7 +90,9 @@ class MlflowServer:
         with contextlib.suppress(mlflow.MlflowException):
             client.create_registered_model(name)
         logged = client.create_logged_model("0", name="model", source_run_id=run_id)
-        self.upload_model(logged.model_id, {"MLmodel": DESCRIPTION, "data.bin": b"weights", "code/deep/a.py": b"1"} | dict(files or {}))
+        self.upload_model(
+            logged.model_id, {"MLmodel": DESCRIPTION, "data.bin": b"weights", "code/deep/a.py": b"1"} | dict(files or {})
+        )
         client.finalize_logged_model(logged.model_id, "READY")
         return str(client.create_model_version(name, f"models:/{logged.model_id}", run_id, model_id=logged.model_id).version)
 

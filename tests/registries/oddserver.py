@@ -53,7 +53,7 @@ def odd(answer: Answer) -> Iterator[OddServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802 the name http.server looks for
+        def do_GET(self) -> None:
             found.seen.append(Seen(self.path, dict(self.headers.items())))
             answer(self, found)
 

@@ -4,6 +4,7 @@ import socket
 from ipaddress import ip_address, ip_network
 
 import pytest
+
 from weighbridge.registries.addresses import allowed
 from weighbridge.registries.base import RegistryFailed
 
@@ -11,8 +12,9 @@ from weighbridge.registries.base import RegistryFailed
 @pytest.mark.parametrize(
     "host",
     [
-        "127.0.0.1", "127.8.9.10", "localhost", "::1", "0.0.0.0", "::", "0.1.2.3", "255.255.255.255", "169.254.169.254", "169.254.1.1",
-        "fe80::1", "224.0.0.1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::a9fe:a9fe",
+        "127.0.0.1", "127.8.9.10", "localhost", "::1", "0.0.0.0", "::", "0.1.2.3", "255.255.255.255", "169.254.169.254",
+        "169.254.1.1", "fe80::1", "224.0.0.1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "2130706433", "0x7f.1", "0177.0.0.1", "127.1",
     ],
 )  # fmt: skip

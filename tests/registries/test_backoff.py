@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from weighbridge.registries.backoff import Backoff
 from weighbridge.registries.base import RegistryFailed
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+
+from tests.registries.benches import Bench
 from weighbridge.api.base import LocalRef
 from weighbridge.api.references import DatasetReference, ModelReference
 from weighbridge.core.facts import WriteOrder
 from weighbridge.core.pin import dataset_digest, fingerprint, model_digest
 from weighbridge.registries.base import RegistryAbsent, RegistryFailed
-
-from tests.registries.benches import Bench
 
 
 def ref(name: str, version: str | None = None, alias: str | None = None, registry: str = "r") -> ModelReference:
@@ -107,7 +107,12 @@ def test_fingerprint_and_digest_can_be_recomputed_from_the_download(bench: Bench
     files.pop("registered_model_meta", None)  # MLflow's client writes it into what it downloads
     assert fingerprint(files, bench.description(pin, folder)) == pin.fingerprint
     digest = model_digest(
-        name=pin.name, version=pin.version, created_at=pin.created_at, source=pin.source, run_id=pin.run_id, fingerprint=pin.fingerprint
+        name=pin.name,
+        version=pin.version,
+        created_at=pin.created_at,
+        source=pin.source,
+        run_id=pin.run_id,
+        fingerprint=pin.fingerprint,
     )
     assert digest == pin.digest
 

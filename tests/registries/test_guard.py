@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from weighbridge.api.base import Key, LocalRef, ObjectMeta
 from weighbridge.api.modelregistry import ModelRegistry
 from weighbridge.api.references import DatasetPin, DatasetReference, Lineage, ModelPin, ModelReference
@@ -171,7 +172,9 @@ async def test_an_old_answer_stands_until_the_new_one_is_there(world: World) -> 
 async def test_a_no_is_remembered_like_an_answer(world: World) -> None:
     registry = mreg()
     world.trouble = RegistryAbsent("VersionNotFound", "no version 1")
-    assert await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 60)) == Absent("VersionNotFound", "no version 1", START)
+    assert await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 60)) == Absent(
+        "VersionNotFound", "no version 1", START
+    )
     world.trouble = None
     assert isinstance(world.guard.model(registry, ref(), ASKER, 60), Absent)
     world.later(61)
@@ -424,7 +427,6 @@ async def test_close_wakes_who_waits_and_closes_adapters_when_they_are_done(worl
     await world.guard.close()
     assert (await world.wake(), world.closed) == (ASKER, 0)
     done = asyncio.get_running_loop().create_future()
-    world.close_seen = done  # type: ignore[attr-defined]
     original = Desk.close
 
     def close(desk: Desk) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+
+from tests.registries.benches import LOCAL
+from tests.registries.oddserver import OddServer, odd, reply
 from weighbridge.api.base import LocalRef
 from weighbridge.api.references import DatasetReference, ModelReference
 from weighbridge.registries.base import RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.mlflow import MlflowRegistry
-
-from tests.registries.benches import LOCAL
-from tests.registries.oddserver import OddServer, odd, reply
 
 CANARY = "canary-token-1234"
 MODEL = ModelReference(registry_ref=LocalRef(name="r"), name="m", version="1")
@@ -156,7 +156,8 @@ def test_both_kinds_of_credentials() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [{}, {"token": "x"}, {"MLFLOW_TRACKING_USERNAME": "u"}, {"MLFLOW_TRACKING_TOKEN": " "}, {"MLFLOW_TRACKING_TOKEN": "a\nb"}]
+    "secret",
+    [{}, {"token": "x"}, {"MLFLOW_TRACKING_USERNAME": "u"}, {"MLFLOW_TRACKING_TOKEN": " "}, {"MLFLOW_TRACKING_TOKEN": "a\nb"}],
 )
 def test_secret_without_usable_keys(secret: dict[str, str]) -> None:
     with pytest.raises(RegistryFailed) as failed:

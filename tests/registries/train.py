@@ -13,7 +13,9 @@ with mlflow.start_run() as run:
     frame.to_csv("holdout.csv", index=False)
     mlflow.log_artifact("holdout.csv", f"datasets/{dataset}")
     mlflow.log_input(mlflow.data.from_pandas(frame, name=dataset, targets="target"), context="evaluation")
-    mlflow.set_tags({"mlflow.source.git.commit": "0123abc", "mlflow.source.git.repoURL": "https://user:canary@git.example.com/x.git?t=canary"})
+    mlflow.set_tags(
+        {"mlflow.source.git.commit": "0123abc", "mlflow.source.git.repoURL": "https://user:canary@git.example.com/x.git?t=canary"}
+    )
     mlflow.log_param("C", 0.5)
     mlflow.log_metrics({"accuracy": 0.97, "broken": float("nan"), "endless": float("inf")})
     trained = LogisticRegression(C=0.5, max_iter=500).fit(frame.drop(columns="target"), frame["target"])

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
+from tests.runtime.bench import Bench, Scripted
 
-from tests.runtime.bench import Bench, Decision, Scripted
 from weighbridge.runtime.connection import Connection
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections import defaultdict
+from collections import Counter, defaultdict
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,6 +24,8 @@ class Proxy:
         self.refuse: dict[tuple[str, str], int] = {}
         """Status to answer with, by verb (`list` or `watch`) and plural, until it is taken out."""
         self.refused = 0
+        self.lists: Counter[str] = Counter()
+        """Lists answered so far, by plural."""
 
     async def __aenter__(self) -> Self:
         context = ssl.create_default_context()
@@ -78,11 +80,16 @@ class Proxy:
             if code := self.refuse.get(("watch" if watch else "list", plural)):
                 self.refused += 1
                 return web.json_response({"kind": "Status", "code": code, "message": "refused by the proxy"}, status=code)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in {"host", "accept-encoding", "content-length"}}
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in {"host", "accept-encoding", "content-length"}
+        }
         url = f"{self._upstream}{request.rel_url}"
         body = await request.read()
         async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:
             if not watch:
+                self.lists[plural] += request.method == "GET"
                 kind = answer.headers.get("Content-Type", "application/json")
                 return web.Response(status=answer.status, body=await answer.read(), headers={"Content-Type": kind})
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-
 from tests.conftest import RealServer
 from tests.runtime.bench import Bench, always_plan
+
 from weighbridge.api.base import API_VERSION, Key
 from weighbridge.api.modelversion import FINALIZER, Pointer, TargetRef
 from weighbridge.api.references import ModelPin
@@ -179,7 +179,9 @@ async def test_a_target_that_is_not_the_one_that_was_seen_is_left_alone(bench: M
     assert one.outcomes() == {"conflict": 1}
 
 
-async def test_our_finalizer_comes_and_goes_beside_a_foreign_one(bench: MakeBench, connection: Connection, cluster: Cluster) -> None:
+async def test_our_finalizer_comes_and_goes_beside_a_foreign_one(
+    bench: MakeBench, connection: Connection, cluster: Cluster
+) -> None:
     one = bench(always_plan())
     await one.create()
     await one.settle()
@@ -246,5 +248,3 @@ async def test_a_missing_right_is_told_with_what_to_grant(bench: MakeBench, conn
     failure = one.reconciler._failures[Key("ModelRegistry", one.namespace, "mlflow")]
     assert failure.reason == "AdmissionDenied"
     assert "exceeded quota" in failure.message
-
-

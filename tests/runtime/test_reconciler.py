@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from tests.conftest import RealServer
 from tests.runtime.bench import Bench, always_plan, status
+
 from weighbridge.api import ModelRegistry
 from weighbridge.api.base import API_VERSION, Key
 from weighbridge.core.facts import Failed
@@ -27,7 +27,10 @@ async def test_status_is_written_once_and_never_again_while_nothing_changes(benc
     for _ in range(3):
         one.queue.add(Key("ModelRegistry", one.namespace, "mlflow"), Priority.RESYNC)
         await one.settle()
-    assert api_server.writes(one.namespace, ignore=("events",)) == ["create modelregistries mlflow", "patch modelregistries/status mlflow"]
+    assert api_server.writes(one.namespace, ignore=("events",)) == [
+        "create modelregistries mlflow",
+        "patch modelregistries/status mlflow",
+    ]
     assert (await one.live())["metadata"]["generation"] == body["metadata"]["generation"]
 
 

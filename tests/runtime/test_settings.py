@@ -15,7 +15,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
 
 
 def test_a_flag_wins_over_its_variable() -> None:
-    settings = read({"WEIGHBRIDGE_LOG_LEVEL": "debug", "WEIGHBRIDGE_NAMESPACES": "a, b,,a"}, {"log_level": "error", "namespaces": None})
+    settings = read(
+        {"WEIGHBRIDGE_LOG_LEVEL": "debug", "WEIGHBRIDGE_NAMESPACES": "a, b,,a"}, {"log_level": "error", "namespaces": None}
+    )
     assert settings.log_level == "error"
     assert settings.namespaces == ("a", "b")
 

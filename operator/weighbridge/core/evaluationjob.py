@@ -186,7 +186,7 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
             return _finish(job, problem, state, now)
         case "Failed":
             return _finish(job, ResultProblem(found.reason or "EngineFailed", found.message), state, now)
-        case "Running":
+        case "Running" | "Waiting" if started is not None:
             message, phase, reason = "the evaluation runs", "Running", "Running"
         case _:
             message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"

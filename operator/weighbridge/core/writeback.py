@@ -1,7 +1,7 @@
 """What the registry should say about a version: observed state only, own keys only. Others' edits are reported, not taken back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..api.modelregistry import Stage
@@ -13,6 +13,8 @@ from .plan import Action, WriteRegistry
 from .versionfacts import VersionFacts
 
 PREFIX = "weighbridge.dev/"
+_NONE = "none"
+"""Value of an own tag that says nothing any more: to delete a tag takes more rights than to write one."""
 _LONGEST_TAG = 500
 
 
@@ -45,7 +47,9 @@ def write_back(
     if not settings.enabled:
         return WriteBackOutcome(RegistryState(), Draft("RegistrySynced", True, "Disabled", "write-back is switched off"))
     order = wanted(version, pin, evaluations, serving, settings.aliases)
-    if not order.tags and order.alias is None and not last.tags:
+    outdated = {key: _NONE for key in last.tags if key not in order.tags}  # what this object itself once wrote
+    order = replace(order, tags={**order.tags, **outdated})
+    if not order.tags and order.alias is None:
         return WriteBackOutcome(last, Draft("RegistrySynced", True, "NothingToWrite", "nothing to tell yet"))
     told = last.tags == dict(order.tags) and last.alias == (order.alias or "")
     if isinstance(facts.snapshot, Pending) and told:  # just started: what was read back last still counts
@@ -92,8 +96,6 @@ def wanted(
             tags["since"] = first.since.isoformat()
         if first.rejection is not None:
             tags["reason"] = f"{first.rejection.reason}: {first.rejection.message}"
-        elif "reason" in {key.removeprefix(PREFIX) for key in version.status.registry.tags}:
-            tags["reason"] = "none"
     if tags:
         tags["digest"] = pin.digest
     serves = any(state.state == "Serving" for state in serving)

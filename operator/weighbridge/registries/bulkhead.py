@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from ..api.base import Key
@@ -217,9 +218,8 @@ def _recall(cache: OrderedDict[K, E], key: K, new: Callable[[], E]) -> E:
     except what is on its way."""
     if key not in cache:
         cache[key] = new()
-        if len(cache) > _MOST_REMEMBERED:
-            for old in list(cache)[:-_MOST_REMEMBERED]:
-                if cache[old].idle:
-                    del cache[old]
+        excess = islice(cache, max(0, len(cache) - _MOST_REMEMBERED))
+        for old in [each for each in excess if cache[each].idle]:
+            del cache[old]
     cache.move_to_end(key)
     return cache[key]

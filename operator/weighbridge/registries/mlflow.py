@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ..api.references import DatasetPin, DatasetReference, ModelPin, ModelReference
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
 from ..core.pin import fingerprint, model_digest
+from ..core.writeback import PREFIX
 from . import mlflow_datasets
 from .addresses import Network
 from .base import RegistryAbsent, RegistryFailed
@@ -24,7 +25,6 @@ from .mlflow_http import Inquiry, MlflowHttp
 from .mlflow_lineage import lineage, read_run
 from .mlflow_records import Record, inner, integer, pairs, text
 
-OWN_PREFIX = "weighbridge.dev/"
 REQUESTS_PER_QUESTION = 6
 """A question may take this many times the limit of one request."""
 _LARGEST_VERSION = 2**31 - 1
@@ -68,7 +68,7 @@ class MlflowRegistry:
         inquiry = self._http.inquiry(self._budget)
         entry = _entry(inquiry, ref.name, ref.version if ref.version is not None else _aliased(inquiry, ref.name, ref.alias or ""))
         pin = _checked_pin(inquiry, entry, ref.registry_ref.name)
-        own = {key: value for key, value in pairs(entry, "tags").items() if key.startswith(OWN_PREFIX)}
+        own = {key: value for key, value in pairs(entry, "tags").items() if key.startswith(PREFIX)}
         return ModelSnapshot(pin=pin, lineage=lineage(read_run(inquiry, pin.run_id)), tags=own, aliases=_aliases(entry))
 
     def dataset(self, ref: DatasetReference) -> DatasetPin:
@@ -77,7 +77,7 @@ class MlflowRegistry:
     def write(self, order: WriteOrder) -> None:
         inquiry = self._http.inquiry(self._budget)
         name, version = order.pin.name, order.pin.version
-        if foreign := [key for key in order.tags if not key.startswith(OWN_PREFIX)]:
+        if foreign := [key for key in order.tags if not key.startswith(PREFIX)]:
             raise ValueError(f"not own tags: {foreign}")
         before = _still_pinned(inquiry, order.pin)
         tags = pairs(before, "tags")

@@ -19,7 +19,9 @@ def configure(form: str, level: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOG.setLevel(level.upper())
     # What kopf has to say holds texts of exceptions; its supervisor tells what matters.
-    logging.getLogger("kopf").setLevel(logging.WARNING if level == "debug" else logging.CRITICAL + 1)
+    kopf = logging.getLogger("kopf")
+    kopf.setLevel(logging.WARNING)
+    kopf.propagate = level == "debug"
 
 
 def event(level: int, name: str, **fields: Any) -> None:

@@ -11,7 +11,7 @@ wait.
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -24,8 +24,7 @@ from ..api.base import GROUP, VERSION
 from . import logs
 from .connection import Access
 
-_FIRST_WAIT, _LONGEST_WAIT = 0.2, 30.0
-_STOP_SECONDS = 2.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 _PROVEN = 60.0
 """Seconds after which a start counts as a success and the wait begins small again."""
 
@@ -82,94 +81,113 @@ class Watch:
         """Watches for ever; ends when cancelled."""
         loop = asyncio.get_running_loop()
         wait = _FIRST_WAIT
+        complaints = _Complaints(logging.ERROR)
+        logging.getLogger("kopf").addHandler(complaints)
         while True:
             started = loop.time()
-            trouble = await self._once(loop)
+            await self._once(loop)
             self._restarted()
             wait = _FIRST_WAIT if loop.time() - started > _PROVEN else min(_LONGEST_WAIT, wait * 2)
-            logs.event(logging.WARNING, "watch restarts", trouble=trouble, wait=wait)
+            logs.event(logging.WARNING, "watch restarts", trouble=complaints.last, wait=wait)
             await asyncio.sleep(wait)
 
-    async def _once(self, loop: asyncio.AbstractEventLoop) -> str:
-        """Runs one kopf to its end and returns the name of what ended it."""
-        ended: asyncio.Future[str] = loop.create_future()
-        own = _Thread(
-            self._operate,
-            sink=lambda event: loop.call_soon_threadsafe(self._sink, event),
-            end=lambda trouble: loop.call_soon_threadsafe(_settle, ended, trouble),
-        )
-        own.start()
-        try:
-            return await asyncio.shield(ended)
-        finally:
-            own.stop()
-            await asyncio.wait({ended}, timeout=_STOP_SECONDS)
+    async def _once(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs one kopf until it gives up."""
+        over = asyncio.Event()
 
-    async def _operate(self, stop: asyncio.Event, sink: Callable[[Event], None]) -> None:
+        def tell(event: Event) -> None:
+            if not over.is_set():
+                self._sink(event)
+
+        life = _Life(self._operate, tell=lambda event: loop.call_soon_threadsafe(tell, event), end=_across(loop, over.set))
+        life.start()
+        try:
+            await over.wait()
+        finally:
+            over.set()
+            life.stop()
+
+    async def _operate(self, tell: Callable[[Event], object], giving_up: Callable[[], None]) -> None:
         await kopf.operator(
-            registry=_handlers(self._watched, self._access, sink),
+            registry=_handlers(self._watched, self._access, tell, giving_up),
             settings=_settings(self._watched),
             standalone=True,
-            identity=_IDENTITY,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
-            stop_flag=stop,
         )
 
 
-class _Thread(threading.Thread):
-    """One life of kopf, with an event loop that nobody else uses. A daemon: the process may end without it."""
+Operate: TypeAlias = Callable[[Callable[[Event], object], Callable[[], None]], Coroutine[Any, Any, None]]
 
-    def __init__(
-        self,
-        operate: Callable[[asyncio.Event, Callable[[Event], None]], Awaitable[None]],
-        sink: Callable[[Event], object],
-        end: Callable[[str], object],
-    ) -> None:
+
+class _Life(threading.Thread):
+    """One life of kopf, with an event loop that nobody else uses. A daemon: the process may end before it."""
+
+    def __init__(self, operate: Operate, tell: Callable[[Event], object], end: Callable[[], None]) -> None:
         super().__init__(name="kopf", daemon=True)
-        self._operate, self._sink, self._end = operate, sink, end
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop_flag: asyncio.Event | None = None
-        self._stopped = False
+        self._operate, self._tell, self._end = operate, tell, end
+        self._stop: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """The thread's work."""
-        trouble = "it ended"
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(self._main())
-        except Exception as error:
-            trouble = type(error).__name__
-            logs.LOG.debug("watch ended", exc_info=error)
-        with suppress(RuntimeError):  # nobody waits any more: the loop of the process is closed
-            self._end(trouble)
+        finally:
+            self._end()
 
     async def _main(self) -> None:
-        self._loop, self._stop_flag = asyncio.get_running_loop(), asyncio.Event()
-        if not self._stopped:
-            await self._operate(self._stop_flag, self._hand_over)
-
-    def _hand_over(self, event: Event) -> None:
-        if not self._stopped:
-            self._sink(event)
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        # kopf leaves callbacks behind that fail when their task is gone.
+        loop.set_exception_handler(lambda _loop, context: logs.LOG.debug("kopf left behind: %s", context.get("message")))
+        self._stop = _across(loop, over.set)
+        waiting = loop.create_task(over.wait())
+        kopf_task = loop.create_task(self._operate(self._tell, over.set))
+        await asyncio.wait({waiting, kopf_task}, return_when=asyncio.FIRST_COMPLETED)
+        # kopf takes seconds to put itself away; the next life need not wait for that.
+        self._end()
+        kopf_task.cancel()
+        await asyncio.wait({kopf_task})
+        if not kopf_task.cancelled():
+            logs.LOG.debug("kopf ended", exc_info=kopf_task.exception())
 
     def stop(self) -> None:
-        """Tells it to end. Nothing is handed over any more."""
-        self._stopped = True
-        if self._loop is not None and self._stop_flag is not None:
-            with suppress(RuntimeError):  # its loop is closed already
-                self._loop.call_soon_threadsafe(self._stop_flag.set)
+        """Tells it to end."""
+        self._stop()
 
 
-def _settle(future: "asyncio.Future[str]", result: str) -> None:
-    if not future.done():
-        future.set_result(result)
+def _across(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+    """The call, made in the loop from any thread; nothing where the loop is closed, for then nobody waits for it."""
+
+    def made() -> None:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(call)
+
+    return made
+
+
+class _Complaints(logging.Handler):
+    """Remembers the kind of the last error kopf complained of: its text may hold anything."""
+
+    last = "unknown"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        if record.exc_info and record.exc_info[0] is not None:
+            self.last = record.exc_info[0].__name__
 
 
 def _handlers(
-    watched: tuple[Watched, ...], access: Callable[[], Awaitable[Access]], sink: Callable[[Event], None]
+    watched: tuple[Watched, ...],
+    access: Callable[[], Awaitable[Access]],
+    tell: Callable[[Event], object],
+    giving_up: Callable[[], None],
 ) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        giving_up()
 
     @kopf.on.login(registry=registry, errors=kopf.ErrorsMode.PERMANENT)
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -184,7 +202,7 @@ def _handlers(
         metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
         # Lists of built-in kinds come without these two in their items.
         names = {"apiVersion": f"{watched_kind.group}/{watched_kind.version}", "kind": watched_kind.kind}
-        sink(Event(kind, {**body, **names, "metadata": metadata}))
+        tell(Event(kind, {**body, **names, "metadata": metadata}))
 
     for each in watched:
         kopf.on.event(each.group, each.version, each.plural, registry=registry, id=each.plural, param=each)(hear)

@@ -11,7 +11,7 @@ from ..core.plan import Repoint
 FIELD_MANAGER = "weighbridge"
 _IMAGE_TROUBLE = {"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 _CRASHES = 3
-"""Restarts of one container after which it is a crash loop, whatever state it is caught in."""
+"""Crashes of one container that is not ready after which the rollout has failed. Fewer may be a dependency that came late."""
 
 
 def pointer_patch(action: Repoint) -> dict[str, Any]:
@@ -116,30 +116,41 @@ def _rollout(deployment: Mapping[str, Any], newest: Sequence[Mapping[str, Any]],
     updated, available, total = (status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas"))
     if wanted and updated == available == total == wanted:
         return RolloutState("Complete")
-    for pod in newest:
-        if trouble := _pod_trouble(pod, pointer):
+    troubles = [trouble for pod in newest if (trouble := _pod_trouble(pod, pointer))]
+    for trouble in troubles:
+        if trouble.state == "Failed":
             return trouble
     for condition in status.get("conditions", []):
         if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
             return RolloutState("Failed", "DeadlineExceeded", "the Deployment's own progress deadline passed")
     if not wanted:
         return RolloutState("Progressing", "ScaledToZero", "the Deployment has no replicas: nothing can prove that it serves")
-    return RolloutState("Progressing", "RollingOut", f"{updated} of {wanted} pods are new, {available} available, {total} in all")
+    if troubles:
+        return troubles[0]
+    return RolloutState(
+        "Progressing", "RollingOut", f"{updated} of {wanted} pods are new, {max(0, total - updated)} old ones are left"
+    )
 
 
 def _pod_trouble(pod: Mapping[str, Any], pointer: Pointer) -> RolloutState | None:
+    """What keeps a pod of the newest template from serving. Crashes are counted, not judged by the state the kubelet happens to show:
+    it may be terminated, waiting or running again."""
     name = pod["metadata"]["name"]
     for status in pod.get("status", {}).get("containerStatuses", []):
-        if status["name"] != pointer.container:
+        if status["name"] != pointer.container or status.get("ready"):
             continue
-        waiting = status.get("state", {}).get("waiting", {}).get("reason", "")
-        restarts = status.get("restartCount", 0)
+        state = status.get("state", {})
+        waiting = state.get("waiting", {}).get("reason", "")
         if waiting in _IMAGE_TROUBLE:
             return RolloutState("Failed", "ImageUnavailable", f"pod {name} cannot get its image ({waiting})")
-        if (waiting == "CrashLoopBackOff" and restarts) or restarts >= _CRASHES:
-            ended = status.get("lastState", {}).get("terminated", {})
-            how = ended.get("reason", "Error")
-            code = ended.get("exitCode", "unknown")
-            reason = "OutOfMemory" if how == "OOMKilled" else "CrashLoop"
-            return RolloutState("Failed", reason, f"pod {name} crashed {restarts + 1} times ({how}, exit code {code})")
+        down = "terminated" in state or waiting == "CrashLoopBackOff"
+        crashes = status.get("restartCount", 0) + (1 if down else 0)
+        if not crashes:
+            continue
+        ended = state.get("terminated") or status.get("lastState", {}).get("terminated", {})
+        how, code = ended.get("reason", "Error"), ended.get("exitCode", "unknown")
+        reason = "OutOfMemory" if how == "OOMKilled" else "CrashLoop"
+        times = "once" if crashes == 1 else f"{crashes} times"
+        outcome = "Failed" if crashes >= _CRASHES else "Progressing"
+        return RolloutState(outcome, reason, f"pod {name} crashed {times} ({how}, exit code {code})")
     return None
