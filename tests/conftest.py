@@ -5,7 +5,6 @@ test plays the Job controller or the Deployment controller where it needs one.
 """
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -13,48 +12,50 @@ from pathlib import Path
 
 import pytest
 
+from tests.apiserver import ApiServer, Request
 from weighbridge.api import KINDS
 from weighbridge.api.crd import crd
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection, Surroundings
 
-try:
-    from tests.apiserver import ApiServer
-except ImportError:
-    from tmp_apiserver import ApiServer
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 @dataclass(frozen=True)
 class RealServer:
     """A running API server with the kinds installed."""
 
-    kubeconfig: Path
-    audit_log: Path
+    server: ApiServer
 
-    def writes(self, namespace: str, ignore: tuple[str, ...] = ()) -> list[str]:
+    @property
+    def kubeconfig(self) -> Path:
+        """An administrator's."""
+        return self.server.kubeconfig()
+
+    async def writes(self, namespace: str, ignore: tuple[str, ...] = ()) -> list[str]:
         """Successful writes in the namespace so far, oldest first, as `verb resource/subresource name`."""
-        found = []
-        for line in self.audit_log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            ref = entry.get("objectRef", {})
-            if (
-                entry["stage"] == "ResponseComplete"
-                and entry["verb"] in {"create", "update", "patch", "delete", "deletecollection"}
-                and ref.get("namespace") == namespace
-                and ref.get("resource") not in ignore
-                and entry["responseStatus"]["code"] < 300
-            ):
-                resource = ref["resource"] + (f"/{ref['subresource']}" if "subresource" in ref else "")
-                found.append(f"{entry['verb']} {resource} {ref.get('name') or ''}".strip())
-        return found
+
+        def found(answered: bool) -> list[Request]:
+            requests = self.server.requests(answered=answered)
+            return [each for each in requests if each.namespace == namespace and each.verb in _WRITES]
+
+        received = len(found(answered=False))
+        async with asyncio.timeout(10):
+            while len(answered := found(answered=True)) < received:
+                await asyncio.sleep(0.01)
+        return [
+            f"{each.verb} {each.resource}{'/' + each.subresource if each.subresource else ''} {each.name}".strip()
+            for each in answered
+            if each.resource not in ignore and each.status is not None and each.status < 300
+        ]
 
 
 @pytest.fixture(scope="session")
 def api_server() -> Iterator[RealServer]:
     """etcd and kube-apiserver on free ports, with the CRDs of this tree established."""
     with ApiServer() as server:
-        asyncio.run(_install(server.kubeconfig))
-        yield RealServer(server.kubeconfig, server.audit_log)
+        asyncio.run(_install(server.kubeconfig()))
+        yield RealServer(server)
 
 
 @pytest.fixture

@@ -83,9 +83,8 @@ CHAPTERS: tuple[tuple[str, Callable[[Stage], None]], ...] = (
 def epilogue(stage: Stage) -> None:
     """What there is to see in the end, in the cluster and in the registry."""
     stage.title("The end: what the cluster says")
-    stage.say(
-        f"$ kubectl get modelversions,evaluationjobs -A\n\n{stage.kube.run('get', 'modelversions,evaluationjobs', '--all-namespaces')}"
-    )
+    table = stage.kube.run("get", "modelversions,evaluationjobs", "--all-namespaces")
+    stage.say(f"$ kubectl get modelversions,evaluationjobs -A\n\n{table}")
     stage.title("… and what MLflow says")
     model = stage.mlflow(f"registered-models/get?name={MODEL}")["registered_model"]
     aliases = {alias["alias"]: alias["version"] for alias in model.get("aliases", ())}

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+
 from weighbridge.api import KINDS
 from weighbridge.api.base import API_VERSION
 from weighbridge.api.crd import crd

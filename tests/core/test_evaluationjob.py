@@ -94,7 +94,10 @@ def test_a_missing_dataset_refuses_a_present_model() -> None:
 def test_a_dataset_of_another_registry_is_refused() -> None:
     reference = {"name": "holdout", "registryRef": {"name": "other"}, "path": "holdout"}
     job = EvaluationJob.model_validate(
-        {"metadata": {"name": "evaluation", "namespace": "ns"}, "spec": {**evaluation_job().spec.to_json(), "datasets": [reference]}}
+        {
+            "metadata": {"name": "evaluation", "namespace": "ns"},
+            "spec": {**evaluation_job().spec.to_json(), "datasets": [reference]},
+        }
     )
     plan = look(job, registries={"mlflow": registry(), "other": registry()}, datasets=(Known(dataset_pin(), START),))
     assert plan.actions == ()

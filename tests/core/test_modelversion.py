@@ -108,7 +108,9 @@ def test_a_pinned_version_is_evaluated_first() -> None:
     assert plan.status.phase == "Evaluating"
 
 
-@pytest.mark.parametrize(("result", "reason"), [("Failed", "GateFailed"), ("Inconclusive", "Inconclusive"), ("Error", "EvaluationError")])
+@pytest.mark.parametrize(
+    ("result", "reason"), [("Failed", "GateFailed"), ("Inconclusive", "Inconclusive"), ("Error", "EvaluationError")]
+)
 def test_nothing_but_passed_lets_it_serve(result: str, reason: str) -> None:
     version = model_version("1")
     job = verdict(version, result)
@@ -211,6 +213,27 @@ def test_automatic_rollback_can_be_switched_off() -> None:
 def test_a_target_that_does_not_fit_is_left_alone(seen: Any, reason: str) -> None:
     plan = look(model_version("1"), targets=seen)
     assert condition(plan, "Ready") == ("False", reason)
+    assert repoints(plan) == []
+
+
+def test_a_patch_that_got_lost_is_made_again_and_nobody_is_blamed() -> None:
+    version = model_version("1")
+    for _ in range(5):
+        plan = look(version)
+        assert repoints(plan) == [("models:/model/1", "Promotion")]
+        assert plan.status.drift == ()
+        version = version.model_copy(update={"status": plan.status})
+
+
+def test_a_proved_version_that_stops_answering_its_probe_is_told() -> None:
+    probe = {"httpGet": {"path": "/ping", "port": 8080}}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    there = on("models:/model/1")
+    version = after(after(model_version("1", serving=[entry])), targets=there, probes={REF: ProbeOutcome(1, 1)})
+    assert version.status.phase == "Serving"
+    plan = look(version, targets=there, probes={REF: ProbeOutcome(1, 0, "pod 10.0.0.1 answered 500")})
+    assert condition(plan, "Ready") == ("False", "ProbeFailed")
+    assert [each.type for each in plan.status.drift] == ["Serving"]
     assert repoints(plan) == []
 
 
@@ -338,6 +361,8 @@ def test_deletion_hands_the_target_over_first() -> None:
     assert rolling.actions == ()
     freed = look(version, targets=on("models:/model/1"), siblings=(serving("1"),))
     assert freed.actions == (SetFinalizer(present=False),)
+    demoted = version.model_copy(update={"spec": version.spec.model_copy(update={"stage": "Candidate"})})
+    assert look(demoted, targets=there).actions == (), "it still serves, whatever its stage"
     gone = look(version, targets={REF: Absent("TargetNotFound", "gone", START)})
     assert gone.actions == (SetFinalizer(present=False),)
 

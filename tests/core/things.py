@@ -42,7 +42,9 @@ def dataset_pin() -> DatasetPin:
     )
 
 
-def snapshot(version: str, *, tags: dict[str, str] | None = None, aliases: frozenset[str] = frozenset(), **kind: Any) -> ModelSnapshot:
+def snapshot(
+    version: str, *, tags: dict[str, str] | None = None, aliases: frozenset[str] = frozenset(), **kind: Any
+) -> ModelSnapshot:
     lineage = Lineage(run_id="run", code_commit="c0ffee", metrics={"accuracy": 0.9})
     return ModelSnapshot(pin=pin(version, **kind), lineage=lineage, tags=tags or {}, aliases=aliases)
 
@@ -56,7 +58,9 @@ def registry(**spec: Any) -> ModelRegistry:
     )
 
 
-def model_version(version: str, *, stage: str = "Production", evaluated: bool = True, metadata: Any = None, **spec: Any) -> ModelVersion:
+def model_version(
+    version: str, *, stage: str = "Production", evaluated: bool = True, metadata: Any = None, **spec: Any
+) -> ModelVersion:
     evaluations = [{"name": "holdout", "template": {"gate": GATE}}] if evaluated else []
     serving = [{"stage": "Production", "targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}}]
     body = {
@@ -94,7 +98,9 @@ def target(pointer: str | None, *, state: str = "Complete", serving: dict[str, i
         "pointer": pointer,
         "from_other_source": False,
         "other_applier": None,
-        "rollout": RolloutState(state, "CrashLoop" if state == "Failed" else "", "pod server-1 crashed" if state == "Failed" else ""),
+        "rollout": RolloutState(
+            state, "CrashLoop" if state == "Failed" else "", "pod server-1 crashed" if state == "Failed" else ""
+        ),
         "serving": {pointer: 1} if serving is None and pointer is not None else serving or {},
     }
     return TargetState(**(fields | change))

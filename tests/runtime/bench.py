@@ -152,6 +152,6 @@ def always_plan(*actions: Action, message: str = "fine", requeue_after: float | 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Waits for something that other parts bring about; fails after so many seconds."""
     async with asyncio.timeout(seconds):
-        while not (result := condition()):
+        while not (result := condition()):  # noqa: ASYNC110 - other parts tell nobody when they are done
             await asyncio.sleep(0.01)
     return result

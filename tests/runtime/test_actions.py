@@ -62,7 +62,7 @@ async def test_creating_twice_is_one_object_and_success(bench: MakeBench, api_se
     action = Create(job(ownerReferences=owned_by(uid)))
     await run(one, action)
     await run(one, action)
-    assert api_server.writes(one.namespace).count("create jobs evaluate") == 1
+    assert (await api_server.writes(one.namespace)).count("create jobs evaluate") == 1
     assert "failed" not in one.outcomes()
 
 

@@ -1,4 +1,4 @@
-"""The election on a real API server: one writes at a time, a lost connection ends the right in time, a release hands over at once."""
+"""The election on a real API server: one writes at a time, who is cut off stops in time, a release hands over at once."""
 
 import asyncio
 import random

@@ -27,7 +27,7 @@ async def test_status_is_written_once_and_never_again_while_nothing_changes(benc
     for _ in range(3):
         one.queue.add(Key("ModelRegistry", one.namespace, "mlflow"), Priority.RESYNC)
         await one.settle()
-    assert api_server.writes(one.namespace, ignore=("events",)) == [
+    assert await api_server.writes(one.namespace, ignore=("events",)) == [
         "create modelregistries mlflow",
         "patch modelregistries/status mlflow",
     ]
@@ -57,7 +57,7 @@ async def test_a_decision_from_a_stale_view_is_refused_and_made_again(bench: Mak
     await one.settle()
     assert (await one.live())["status"]["conditions"][0]["message"] == "2m"
     assert one.outcomes()["conflict"] == 1
-    patches = [write for write in api_server.writes(one.namespace) if write == "patch modelregistries/status mlflow"]
+    patches = [write for write in await api_server.writes(one.namespace) if write == "patch modelregistries/status mlflow"]
     assert len(patches) == 1
 
 
@@ -199,17 +199,17 @@ async def test_an_object_that_cannot_be_read_is_told_so(
     assert "needed" in conditions["Ready"]["message"]
     one.queue.add(Key("ModelRegistry", one.namespace, "mlflow"), Priority.RESYNC)
     await one.settle()
-    assert api_server.writes(one.namespace) == ["create modelregistries mlflow", "patch modelregistries/status mlflow"]
+    assert await api_server.writes(one.namespace) == ["create modelregistries mlflow", "patch modelregistries/status mlflow"]
 
 
 async def test_a_deleted_object_is_forgotten_without_a_word(bench: MakeBench, api_server: RealServer) -> None:
     one = bench(always_plan())
     body = await one.create()
     await one.settle()
-    before = api_server.writes(one.namespace)
+    before = await api_server.writes(one.namespace)
     one.news.gone(body, Priority.FRESH)
     await one.settle()
-    assert api_server.writes(one.namespace) == before
+    assert await api_server.writes(one.namespace) == before
     assert one.outcomes()["gone"] == 1
 
 

@@ -66,7 +66,7 @@ def test_a_sweep_forgets_what_is_not_listed_but_nothing_newer_than_the_list() ->
     store.put(body(30, "three", "fresh"))
     gone = store.sweep("ModelRegistry", {"one"}, 20, None)
     assert [each if isinstance(each, Key) else each.key for each in gone] == [Key("ModelRegistry", "fraud", "gone")]
-    assert {key.name for key in store.keys()} == {"kept", "fresh"}
+    assert {key.name for key in store.known()} == {"kept", "fresh"}
     assert not store.put(body(12, "two", "gone")), "a late answer brought a deleted object back"
 
 

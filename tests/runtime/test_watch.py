@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ class Running:
     """An operator at work, and what its controller was told."""
 
     failed: "asyncio.Future[None]"
-    told: list[tuple[str, str]] = field(default_factory=list)
+    told: list[tuple[str, str]]
+    stumble: set[str]
+    """Names of objects over which the controller fails."""
 
     def heard_of(self, kind: str, name: str) -> int:
         return self.told.count((kind, name))
@@ -50,9 +52,12 @@ def start(proxy: Proxy, namespace: str, tmp_path: Path) -> Callable[..., Any]:
     @asynccontextmanager
     async def start(election: bool = False) -> AsyncIterator[Running]:
         told: list[tuple[str, str]] = []
+        stumble: set[str] = set()
 
         def listen(kind: str, body: Mapping[str, Any]) -> Iterable[Key]:
             told.append((kind, body["metadata"]["name"]))
+            if body["metadata"]["name"] in stumble:
+                raise KeyError("a bug")
             return ()
 
         settings = read(
@@ -66,7 +71,7 @@ def start(proxy: Proxy, namespace: str, tmp_path: Path) -> Callable[..., Any]:
             {},
         )
         async with operator(settings, Surroundings(str(file), namespace), (Scripted(always_plan(), listen),)) as failed:
-            yield Running(failed, told)
+            yield Running(failed, told, stumble)
 
     return start
 
@@ -148,6 +153,34 @@ async def test_the_operator_survives_and_misses_nothing(
         assert not running.failed.done()
 
 
+async def test_crds_that_come_after_the_operator_are_watched(
+    start: Any, proxy: Proxy, cluster: Cluster, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Discovery and lists say that there is no such kind, as on a cluster where the CRDs are installed second."""
+    proxy.refuse["list", "v1alpha1"] = proxy.refuse["list", PLURAL] = 404
+    async with start() as running:
+        await until(lambda: {"first lists not possible yet", "watch waits"} <= set(caplog.messages))
+        assert any("install" in str(record.__dict__.get("fields")) for record in caplog.records)
+        proxy.refuse.clear()
+        await until(lambda: proxy.streams(PLURAL))
+        await cluster.create(registry(namespace, "late"))
+        await has_status(cluster, namespace, "late", 2)
+        assert not running.failed.done()
+
+
+async def test_a_body_that_a_controller_stumbles_over_stops_nothing(
+    start: Any, proxy: Proxy, cluster: Cluster, namespace: str
+) -> None:
+    async with start() as running:
+        running.stumble.add("strange")
+        await until(lambda: proxy.streams(PLURAL))
+        await cluster.create(registry(namespace, "strange"))
+        await cluster.create(registry(namespace, "usual"))
+        await has_status(cluster, namespace, "usual")
+        await has_status(cluster, namespace, "strange")
+        assert not running.failed.done()
+
+
 async def test_events_of_every_watched_kind_arrive(start: Any, proxy: Proxy, cluster: Cluster, namespace: str) -> None:
     async with start() as running:
         await until(lambda: proxy.streams("jobs") and proxy.streams("deployments"))
@@ -189,7 +222,7 @@ async def test_nothing_is_written_but_what_was_decided(
     assert first is not None
     assert first["metadata"]["finalizers"] == [FINALIZER, "example.com/theirs"]
     assert "annotations" not in first["metadata"]
-    assert sorted(write for write in api_server.writes(namespace, ignore=("events",)) if not write.startswith("create")) == [
+    assert sorted(write for write in await api_server.writes(namespace, ignore=("events",)) if not write.startswith("create")) == [
         "patch modelregistries one",
         "patch modelregistries/status one",
         "patch modelregistries/status two",
@@ -217,4 +250,4 @@ async def test_a_second_replica_waits_warm_and_takes_over_at_once(
     async with start(election=True):
         await cluster.create(registry(namespace, "three"))
         await has_status(cluster, namespace, "three", 5)
-    assert api_server.writes(namespace).count("patch modelregistries/status one") == 1
+    assert (await api_server.writes(namespace)).count("patch modelregistries/status one") == 1

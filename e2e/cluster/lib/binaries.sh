@@ -22,7 +22,7 @@ node_programs() {
 kind_program() {
   local have
   have=$(kind version 2>/dev/null | awk '{ print substr($2, 2) }') || true
-  if [[ -n $have && $(printf '%s\n' "$KIND_VERSION" "$have" | sort -V | head -n 1) == "$KIND_VERSION" ]]; then
+  if [[ -n $have ]] && at_least "$KIND_VERSION" "$have"; then
     KIND=$(command -v kind)
     return
   fi
@@ -72,7 +72,7 @@ copy_programs() { # FOLDER, then IMAGE PATH, IMAGE PATH…
 # Kubernetes and etcd, replace their parts by folders only their repositories have.)
 own_module() {
   mkdir "$1" && cd "$1" || return
-  export CGO_ENABLED=0 GOFLAGS=-mod=mod
+  export CGO_ENABLED=0 GOFLAGS='-mod=mod -buildvcs=false'
   go mod init weighbridge.cluster/programs
 }
 

@@ -33,6 +33,8 @@ ensure_cluster() {
   if [[ -n $containers && -f $FOLDER/complete ]]; then
     if node_runs && until_ok 60 is_healthy; then
       say "• cluster $NAME is up: using it"
+      [[ $(docker inspect --format '{{.Config.Image}}' "$CONTROL_PLANE") == "$NODE_IMAGE" ]] ||
+        say '  (its node image is not the one of this clone; down and up again to change that)'
       return
     fi
     restart_cluster && return
@@ -54,7 +56,7 @@ create_cluster() {
   ensure_node_image
   kind_program
   mkdir -p "$FOLDER"
-  UNDO+=(delete_cluster)
+  UNDO+=(delete_unfinished)
   write_kind_config
   step 600 "creating the cluster $NAME" "$KIND" create cluster --name "$NAME" --image "$NODE_IMAGE" --config "$FOLDER/kind.yaml" \
     --kubeconfig "$KUBECONFIG_FILE" --wait 240s
@@ -116,6 +118,8 @@ ensure_gpus() {
     --patch "{\"status\": {\"capacity\": {\"nvidia.com/gpu\": \"$GPUS\"}, \"allocatable\": {\"nvidia.com/gpu\": \"$GPUS\"}}}" >/dev/null
   on_cluster wait "node/$CONTROL_PLANE" --for="jsonpath=$path=$GPUS" --timeout=60s >/dev/null
 }
+
+delete_unfinished() { [[ -f $FOLDER/complete ]] || delete_cluster; }
 
 # delete_cluster: the cluster and what we know of it. Only clusters with a folder are ours.
 delete_cluster() {

@@ -24,9 +24,7 @@ debian_image() {
 }
 
 remove_rootfs() {
-  local mounted
-  awk -v under="$ROOTFS/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r |
-    while read -r mounted; do umount "$mounted"; done
+  unmount "$ROOTFS"
   rm -rf --one-file-system "$ROOTFS"
 }
 

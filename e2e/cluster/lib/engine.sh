@@ -108,7 +108,10 @@ kind_containers() { docker ps -aq --filter "label=io.x-k8s.kind.cluster${1:+=$1}
 stop_engine_if_unused() {
   local pid clusters
   [[ $ENGINE == own ]] && pid=$(own_dockerd) || return 0
-  flock -x -n "$ENGINE_USE" || return 0
+  if ! flock -x -n "$ENGINE_USE"; then
+    say '• our dockerd stays: another run uses it'
+    return
+  fi
   if clusters=$(kind_containers '' 2>/dev/null) && [[ -n $clusters ]]; then return; fi
   say '• stopping our dockerd: no cluster is left'
   docker network rm kind >/dev/null 2>&1 || true
@@ -119,7 +122,16 @@ stop_engine_if_unused() {
   fi
   end_orphans
   ip link delete "$BRIDGE" 2>/dev/null || true
+  unmount "$DATA"
+  unmount "$RUN/exec"
   rm -rf "$RUN/exec" "$PIDFILE" "$SOCKET"
+}
+
+# unmount FOLDER: whatever is mounted on it or below.
+unmount() {
+  local mounted
+  awk -v folder="$1" '$2 == folder || index($2, folder "/") == 1 { print $2 }' /proc/mounts | sort -r |
+    while read -r mounted; do umount "$mounted"; done
 }
 
 # end_orphans: containerd and shims that a killed dockerd left behind.

@@ -21,7 +21,8 @@ apt_install() {
 }
 
 need_go() {
-  command -v go >/dev/null || missing 'Go 1.21 or newer' 'see https://go.dev/doc/install, e.g. unpack its archive to /usr/local/go'
+  at_least go1.21 "$(go env GOVERSION 2>/dev/null)" ||
+    missing 'Go 1.21 or newer' 'curl -fsSL https://go.dev/dl/go1.26.8.linux-amd64.tar.gz | tar -C /usr/local -xz   # or: brew install go'
 }
 
 need_docker() {

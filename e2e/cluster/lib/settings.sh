@@ -17,7 +17,7 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/weighbridge/cluster # what is dear to make
 RUN=$CACHE/run                                            # what is running now
 CLUSTERS=$RUN/clusters                                    # a folder for each cluster we made
 
-say() { printf '%s\n' "$*" >&2; }
+say() { printf '%s\n' "$@" >&2; } # each argument a line
 
 fail() {
   say "error: $*"
@@ -26,11 +26,14 @@ fail() {
 
 # missing WHAT COMMAND: something only the reader can provide, and the command that does it.
 missing() {
-  say "missing: $1" "         $2"
+  say "missing: $1" "  $2"
   exit 2
 }
 
 elapsed() { printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); }
+
+# at_least VERSION HAVE
+at_least() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
 
 # key TEXT… FILE…: a short hash over words and, where a word names a file, over its content.
 key() {

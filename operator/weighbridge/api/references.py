@@ -63,7 +63,7 @@ class ModelPin(ApiModel):
     fingerprint: Digest
     """SHA-256 over the list of files with their sizes and over the model description file."""
     digest: Digest
-    """SHA-256 over all of the above except `registry`: the subject of evaluations."""
+    """SHA-256 over all of the above except `registry` and `uri`: the subject of evaluations."""
 
 
 class DatasetPin(ApiModel):

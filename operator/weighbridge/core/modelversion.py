@@ -152,6 +152,8 @@ def _standing(outcomes: list[Outcome]) -> tuple[Summary, str]:
             if stalled:
                 return Summary("Stalled", worst.reason, worst.message), "Blocked" if phase == "Promoting" else phase
             return Summary("Ready" if result == "Ready" else "InProgress", worst.reason, worst.message), phase
+    if worst.status is not True or worst.reason == "NoEligibleClaim":
+        return Summary("InProgress", worst.reason, worst.message), "Serving"
     return Summary("Ready", worst.reason if worst.reason != "Proved" else "Serving", worst.message), "Serving"
 
 

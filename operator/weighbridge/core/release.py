@@ -5,7 +5,7 @@ from datetime import datetime
 from ..api.base import Key
 from ..api.modelversion import FINALIZER, ModelVersion
 from .conditions import Draft, Summary, settle
-from .election import claim, pointer_value, standing, target_name, winner
+from .election import claim, pointer_value, target_name, winner
 from .facts import Absent, Failed, Known
 from .plan import Action, Plan, Repoint, SetFinalizer, Wake
 from .serving import LOOK_AGAIN
@@ -21,7 +21,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     pin = version.status.resolved
     for entry in version.spec.serving:
         fact = facts.targets.get(entry.target_ref)
-        if pin is None or standing(version, entry.target_ref) is None or isinstance(fact, Absent):
+        if pin is None or isinstance(fact, Absent):
             continue
         where = target_name(entry.target_ref)
         if fact is None or isinstance(fact, Failed):

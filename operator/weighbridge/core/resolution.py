@@ -9,7 +9,15 @@ from .election import standing
 from .facts import Absent, Failed, Known, ModelSnapshot, Pending
 from .versionfacts import VersionFacts
 
-_GONE = {"ModelNotFound", "VersionNotFound", "AliasNotFound", "ArtifactMissing", "ArtifactIncomplete"}
+_GONE = {
+    "ModelNotFound",
+    "VersionNotFound",
+    "AliasNotFound",
+    "ArtifactMissing",
+    "ArtifactIncomplete",
+    "ArtifactTooLarge",
+    "ArtifactUnsupported",
+}
 """A definite no that means the pinned content is not there any more."""
 
 

@@ -53,6 +53,12 @@ class Situation:
     def wished(self) -> str:
         return pointer_value(self.entry, self.pin) if self.pin else ""
 
+    @property
+    def held(self) -> bool:
+        """Whether the pointer was seen to name this version: only then can somebody else have changed it. One that was never seen
+        there is a patch that got lost."""
+        return self.last.state in ("Progressing", "Serving") and self.last.observed == self.wished != ""
+
 
 def serve(situation: Situation) -> Outcome:
     """The step to take now for this version on this target."""
@@ -107,6 +113,9 @@ def _as_winner(situation: Situation, last: ServingState, target: TargetState) ->
             pods = sum(target.serving.values())
             return Outcome(served, Draft("Serving", True, "Proved", f"{where} serves {situation.wished} from {pods} pods"))
         message = situation.probe.message if situation.probe else "waiting for the probe's answer"
+        if state.state == "Serving" and situation.probe is not None:  # proved before, and now it does not answer
+            draft = Draft("Serving", False, "ProbeFailed", message)
+            return Outcome(state, draft, (), (("Serving", message),), LOOK_AGAIN * 5)
         return Outcome(state, Draft("Serving", None, "Probing", message), requeue=LOOK_AGAIN)
     if state.state == "Serving":  # proved before; now another rollout or a pod is under way
         message = f"{where} is rolling: {target.rollout.message or 'pods of another version are still ready'}"
@@ -137,7 +146,7 @@ def _failed(situation: Situation, state: ServingState, target: TargetState) -> t
 def _take(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     """This version won and the pointer says something else."""
     where, env = target_name(situation.entry.target_ref), situation.entry.pointer.env
-    held = last.state in ("Progressing", "Serving")
+    held = situation.held
     foreign = f"{env} of {where} is {target.pointer or 'empty'}"
     if (
         target.other_applier is not None
@@ -153,8 +162,8 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
     state = last.model_copy(
         update={
             "state": "Progressing",
-            "previous": last.previous if held else (target.pointer or "")[:1024],
-            "restored": last.restored + 1 if held else 0,
+            "previous": last.previous if last.state in ("Progressing", "Serving") else (target.pointer or "")[:1024],
+            "restored": last.restored + 1 if held else last.restored if last.state == "Progressing" else 0,
             "repointed_at": stamp(situation.now),
             "since": None,
         }

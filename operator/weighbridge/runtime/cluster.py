@@ -78,6 +78,14 @@ class Cluster:
             if not (more := metadata.get("continue", "")):
                 return
 
+    async def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the server has this kind at all, by its own discovery."""
+        try:
+            found = await self._connection.request("GET", f"/{_root(api_version)}")
+        except NotFound:
+            return False
+        return any(resource["kind"] == kind for resource in found.get("resources", ()))
+
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """The object as created. Raises AlreadyExists where the name is taken."""
         where = path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
@@ -131,9 +139,13 @@ def path(api_version: str, kind: str, namespace: str | None, name: str = "", sub
     plural = _PLURALS.get((api_version, kind))
     if plural is None:
         raise ClusterError("UnknownKind", f"the operator does not know {kind} of {api_version}")
-    parts = [f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"]
+    parts = [_root(api_version)]
     parts += ["namespaces", quote(namespace, safe="")] if namespace is not None else []
     parts += [plural]
     parts += [quote(name, safe="")] if name else []
     parts += [subresource] if subresource else []
     return "/" + "/".join(parts)
+
+
+def _root(api_version: str) -> str:
+    return f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"

@@ -19,6 +19,7 @@ def configure(form: str, level: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     LOG.setLevel(level.upper())
     # What kopf has to say holds texts of exceptions; its supervisor tells what matters.
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)
     kopf = logging.getLogger("kopf")
     kopf.setLevel(logging.WARNING)
     kopf.propagate = level == "debug"

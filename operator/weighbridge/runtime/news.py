@@ -9,6 +9,7 @@ from typing import Any
 from ..api import KINDS
 from ..api.base import API_VERSION, Key, Resource
 from ..controllers.ports import Controller
+from . import logs
 from .queue import Priority, Queue
 from .store import ObjectStore, key_of
 
@@ -51,7 +52,13 @@ class News:
 
     def _wake(self, body: Mapping[str, Any], priority: Priority) -> None:
         for controller in self._controllers.values():
-            for key in controller.affected(body["kind"], body, self._store):
+            try:
+                keys = tuple(controller.affected(body["kind"], body, self._store))
+            except Exception:
+                # A strange body of a foreign object must not stop what all objects depend on; the next sweep looks at them anyway.
+                logs.LOG.exception("unexpected error", extra={"fields": {"kind": body["kind"]}})
+                continue
+            for key in keys:
                 self._queue.add(key, priority)
 
 

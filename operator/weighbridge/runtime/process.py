@@ -146,7 +146,13 @@ async def operator(
                 sweep.ask()
             news.seen(event.body, Priority.RESYNC if event.type is None else Priority.FRESH)
 
-        watch = Watch(surroundings.access, settings.namespaces, hear, metrics.watch_restarts.inc)
+        watch = Watch(
+            access=surroundings.access,
+            namespaces=settings.namespaces,
+            sink=hear,
+            restarted=metrics.watch_restarts.inc,
+            serves=reader.serves,
+        )
         election = [leader.run] if settings.leader_election else []
         async with _together(watch.run, *election, _after(sweep, [reconciler.work] * _WORKERS)) as failed:
             yield failed

@@ -67,7 +67,7 @@ class ObjectStore:
         """What is known under the key."""
         return self._content(key)
 
-    def keys(self) -> Iterator[Key]:
+    def known(self) -> Iterator[Key]:
         """Everything that is known, readable or not."""
         for kind, namespaces in self._kinds.items():
             for namespace, names in namespaces.items():

@@ -78,7 +78,7 @@ class Sweep:
 
     def look_at_all(self) -> None:
         """Queues everything that is known, in the slow lane."""
-        for key in list(self._store.keys()):
+        for key in list(self._store.known()):
             self._queue.add(key, Priority.RESYNC)
 
     async def _settle(self) -> None:

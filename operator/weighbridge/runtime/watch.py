@@ -21,10 +21,12 @@ import uvloop
 
 from ..api import KINDS
 from ..api.base import GROUP, VERSION
+from ..controllers.ports import ClusterError
 from . import logs
 from .connection import Access
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+_UNSERVED_WAIT = 2.0
 _PROVEN = 60.0
 """Seconds after which a start counts as a success and the wait begins small again."""
 
@@ -67,15 +69,18 @@ class Watch:
 
     def __init__(
         self,
+        *,
         access: Callable[[], Awaitable[Access]],
         namespaces: tuple[str, ...],
         sink: Callable[[Event], None],
         restarted: Callable[[], None],
+        serves: Callable[[str, str], Awaitable[bool]],
         watched: tuple[Watched, ...] = WATCHED,
     ) -> None:
-        """`sink` is called in the event loop of `run`, in order for each object; `restarted` after kopf gave up."""
+        """`sink` is called in the event loop of `run`, in order for each object; `restarted` after kopf gave up;
+        `serves` is asked by API version and kind whether the server has it."""
         self._access, self._namespaces, self._sink, self._restarted = access, namespaces, sink, restarted
-        self._watched = watched
+        self._serves, self._watched = serves, watched
 
     async def run(self) -> None:
         """Watches for ever; ends when cancelled."""
@@ -83,13 +88,33 @@ class Watch:
         wait = _FIRST_WAIT
         complaints = _Complaints(logging.ERROR)
         logging.getLogger("kopf").addHandler(complaints)
-        while True:
-            started = loop.time()
-            await self._once(loop)
-            self._restarted()
-            wait = _FIRST_WAIT if loop.time() - started > _PROVEN else min(_LONGEST_WAIT, wait * 2)
-            logs.event(logging.WARNING, "watch restarts", trouble=complaints.last, wait=wait)
-            await asyncio.sleep(wait)
+        try:
+            while True:
+                await self._all_served()
+                started = loop.time()
+                await self._once(loop)
+                self._restarted()
+                wait = _FIRST_WAIT if loop.time() - started > _PROVEN else min(_LONGEST_WAIT, wait * 2)
+                logs.event(logging.WARNING, "watch restarts", trouble=complaints.last, wait=wait)
+                await asyncio.sleep(wait)
+        finally:
+            logging.getLogger("kopf").removeHandler(complaints)
+
+    async def _all_served(self) -> None:
+        """kopf looks once at its start which kinds there are, so it has to start after the last of them came."""
+        missing = list(self._watched)
+        while missing:
+            each = missing[-1]
+            try:
+                served = await self._serves(f"{each.group}/{each.version}", each.kind)
+                text = f"there is no kind {each.kind}: install the CRDs (kubectl apply -f crds/)"
+            except ClusterError as error:
+                served, text = False, error.public
+            if served:
+                missing.pop()
+            else:
+                logs.event(logging.WARNING, "watch waits", message=text)
+                await asyncio.sleep(_UNSERVED_WAIT)
 
     async def _once(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs one kopf until it gives up."""
@@ -112,6 +137,7 @@ class Watch:
             registry=_handlers(self._watched, self._access, tell, giving_up),
             settings=_settings(self._watched),
             standalone=True,
+            identity=_IDENTITY,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
         )

@@ -133,8 +133,8 @@ def _rollout(deployment: Mapping[str, Any], newest: Sequence[Mapping[str, Any]],
 
 
 def _pod_trouble(pod: Mapping[str, Any], pointer: Pointer) -> RolloutState | None:
-    """What keeps a pod of the newest template from serving. Crashes are counted, not judged by the state the kubelet happens to show:
-    it may be terminated, waiting or running again."""
+    """What keeps a pod of the newest template from serving. Crashes are counted, not judged by the state the kubelet happens to
+    show: it may be terminated, waiting or running again."""
     name = pod["metadata"]["name"]
     for status in pod.get("status", {}).get("containerStatuses", []):
         if status["name"] != pointer.container or status.get("ready"):

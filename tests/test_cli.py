@@ -1,0 +1,83 @@
+"""The command line: CRDs that are what the models say, small commands that stay small, starts that fail with a sentence."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from weighbridge.api import KINDS
+from weighbridge.api.crd import crd
+from weighbridge.cli import main
+
+HEAVY = ("kopf", "kubernetes", "mlflow", "aiohttp", "prometheus_client")
+
+
+def test_written_crds_are_the_models_and_pass_their_own_check(tmp_path: Path) -> None:
+    assert main(["crds", "--write", str(tmp_path)]) == 0
+    files = {file.name: file.read_text(encoding="utf-8") for file in tmp_path.iterdir()}
+    assert files.keys() == {f"{kind.info.plural}.weighbridge.dev.yaml" for kind in KINDS}
+    for kind in KINDS:
+        text = files[f"{kind.info.plural}.weighbridge.dev.yaml"]
+        assert text.startswith("# Generated")
+        assert yaml.safe_load(text) == crd(kind)
+        assert "&id" not in text
+        assert len(text) < 200_000
+    assert main(["crds", "--check", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("what", ["changed", "missing", "strange"])
+def test_the_check_names_the_file_that_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str) -> None:
+    main(["crds", "--write", str(tmp_path)])
+    file = tmp_path / "modelversions.weighbridge.dev.yaml"
+    if what == "changed":
+        file.write_text(file.read_text(encoding="utf-8").replace("mver", "mv"), encoding="utf-8")
+    elif what == "missing":
+        file.unlink()
+    else:
+        file = tmp_path / "left-over.yaml"
+        file.write_text("{}", encoding="utf-8")
+    assert main(["crds", "--check", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert file.name in told
+    assert "crds --write" in told
+
+
+def test_without_options_crds_go_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["crds"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert documents == [crd(kind) for kind in KINDS]
+
+
+@pytest.mark.parametrize("command", ["crds", "report"])
+def test_small_commands_load_nothing_heavy(command: str) -> None:
+    """The reporter runs beside every evaluation. Without its environment it ends at once, after its imports."""
+    loaded = f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
+    code = f"import sys; from weighbridge.cli import main; main([{command!r}]); {loaded}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIGHBRIDGE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**clean, "PYTHONPATH": _source()}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_misspelt_setting_stops_the_start_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--log-level", "loud"]) == 1
+    assert '--log-level="loud" cannot be used: write debug, info, warning or error' in capsys.readouterr().err
+
+
+def test_no_cluster_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "nowhere"), "PYTHONPATH": _source()}
+    ports = ["--metrics-address", ":0", "--health-address", ":0"]
+    code = "from weighbridge.cli import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", *ports], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "weighbridge: the kubeconfig does not tell how to reach the API server: check KUBECONFIG"
+
+
+def _source() -> str:
+    return str(Path(__file__).parent.parent / "operator")
