@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -95,6 +96,10 @@ async def has_status(cluster: Cluster, namespace: str, name: str, seconds: float
             await asyncio.sleep(0.02)
 
 
+def lives() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "kopf"]
+
+
 def error_event(code: int) -> bytes:
     body = {"kind": "Status", "apiVersion": "v1", "code": code, "reason": "Expired", "message": "broken by the test"}
     return json.dumps({"type": "ERROR", "object": body}).encode() + b"\n"
@@ -151,6 +156,9 @@ async def test_the_operator_survives_and_misses_nothing(
         await has_status(cluster, namespace, "after", 20)
         await until(lambda: running.heard_of("ModelRegistry", "before") > known, 20)
         assert not running.failed.done()
+        # What gave up must be gone: it would watch for ever beside its successor.
+        await until(lambda: proxy.streams(PLURAL) == 1 and len(lives()) == 1)
+    await until(lambda: not lives())
 
 
 async def test_crds_that_come_after_the_operator_are_watched(

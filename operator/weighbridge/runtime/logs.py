@@ -22,6 +22,7 @@ def configure(form: str, level: str) -> None:
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
     kopf = logging.getLogger("kopf")
     kopf.setLevel(logging.WARNING)
+    kopf.addHandler(logging.NullHandler())
     kopf.propagate = level == "debug"
 
 

@@ -27,6 +27,7 @@ from .connection import Access
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 _UNSERVED_WAIT = 2.0
+_BURIALS, _BURIAL_SECONDS = 20, 0.5
 _PROVEN = 60.0
 """Seconds after which a start counts as a success and the wait begins small again."""
 
@@ -156,25 +157,32 @@ class _Life(threading.Thread):
 
     def run(self) -> None:
         """The thread's work."""
+        loop = uvloop.new_event_loop()
+        # kopf leaves callbacks behind that fail when their task is gone.
+        loop.set_exception_handler(lambda _loop, context: logs.LOG.debug("kopf left behind: %s", context.get("message")))
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._main())
+            loop.run_until_complete(self._main())
         finally:
+            loop.close()
             self._end()
 
     async def _main(self) -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
-        # kopf leaves callbacks behind that fail when their task is gone.
-        loop.set_exception_handler(lambda _loop, context: logs.LOG.debug("kopf left behind: %s", context.get("message")))
         self._stop = _across(loop, over.set)
         waiting = loop.create_task(over.wait())
         kopf_task = loop.create_task(self._operate(self._tell, over.set))
         await asyncio.wait({waiting, kopf_task}, return_when=asyncio.FIRST_COMPLETED)
         # kopf takes seconds to put itself away; the next life need not wait for that.
         self._end()
-        kopf_task.cancel()
-        await asyncio.wait({kopf_task})
-        if not kopf_task.cancelled():
+        # Its watchers can swallow a cancellation and would go on watching for ever, with nobody to listen.
+        for _ in range(_BURIALS):
+            alive = asyncio.all_tasks() - {asyncio.current_task()}
+            if not alive:
+                break
+            for task in alive:
+                task.cancel()
+            await asyncio.wait(alive, timeout=_BURIAL_SECONDS)
+        if kopf_task.done() and not kopf_task.cancelled():
             logs.LOG.debug("kopf ended", exc_info=kopf_task.exception())
 
     def stop(self) -> None:
@@ -257,6 +265,7 @@ def _settings(watched: tuple[Watched, ...]) -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = (0.5, 1, 2)
     settings.watching.connect_timeout = 10
+    settings.queueing.exit_timeout = 0.2
     settings.watching.server_timeout = 600
     settings.watching.chunk_size = 500
     # An object that carries this name loses it to kopf, so nobody may ever use it: it is not the operator's own finalizer.
