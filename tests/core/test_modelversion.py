@@ -184,6 +184,24 @@ def test_a_failed_rollout_gives_the_target_back_in_the_same_pass_without_the_reg
     assert repoints(again) == [("models:/model/2", "Promotion")], "a new commit clears the rejection"
 
 
+def test_what_serves_is_not_given_away_before_the_winner_takes_it() -> None:
+    good, newer = serving("1"), after(model_version("2", serving=[]))
+    entry = {"targetRef": TARGET, "pointer": {"container": "nosuch", "env": "MODEL_URI"}}
+    misfit = after(model_version("2", serving=[entry]), targets=on("models:/model/1", has_container=False))
+    plan = look(good, targets=on("models:/model/1"), siblings=(misfit,))
+    assert repoints(plan) == []
+    assert condition(plan, "Ready") == ("True", "Outranked")
+    assert plan.status.serving[0].state == "Serving"
+    assert look(good, targets=on("models:/model/1"), siblings=(newer,)).status.phase == "Serving"
+
+
+def test_a_version_whose_evidence_is_gone_hands_its_target_over() -> None:
+    standby, version = after(model_version("1")), serving("2")
+    job = verdict(version, "Failed")
+    plan = look(version, targets=on("models:/model/2"), siblings=(standby,), evaluations={job.metadata.name: job})
+    assert repoints(plan) == [("models:/model/1", "Rollback")]
+
+
 def test_a_rollout_that_never_ends_has_failed_at_its_deadline() -> None:
     promoted = after(model_version("1"))
     slow = on("models:/model/1", state="Progressing", serving={})

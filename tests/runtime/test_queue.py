@@ -129,6 +129,18 @@ def test_an_urgent_wish_overtakes_within_its_busy_group(queue: Queue[str]) -> No
     assert list(drain(queue)) == ["c", "b"]
 
 
+def test_a_wish_that_was_raised_while_its_group_was_busy_does_not_hide_the_next(queue: Queue[str]) -> None:
+    queue.add("a")
+    assert queue.take() == "a"
+    queue.add("b", Priority.RESYNC)
+    queue.add("c", Priority.RESYNC)
+    assert queue.take() is None
+    queue.add("b", Priority.URGENT)
+    assert queue.take() is None
+    queue.done("a")
+    assert list(drain(queue)) == ["b", "c"]
+
+
 def test_the_earliest_of_two_delays_counts(queue: Queue[str], clock: Clock) -> None:
     queue.add("a", after=10)
     queue.add("a", after=5)

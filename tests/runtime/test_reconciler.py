@@ -117,6 +117,21 @@ async def test_a_failure_that_has_passed_is_forgotten(bench: MakeBench) -> None:
     assert (await one.live())["status"]["conditions"][0]["message"] == "fine"
 
 
+async def test_who_was_told_of_a_failure_is_told_of_its_end(bench: MakeBench) -> None:
+    """Also where the status never showed it, so that no write makes for another look."""
+    seen: list[bool] = []
+    unknown = Delete("example.com/v1", "Strange", "x", "uid")
+
+    def decision(_resource: ModelRegistry, failure: Failed | None) -> Plan:
+        seen.append(failure is not None)
+        return Plan(status("as ever"), (unknown,) if len(seen) == 1 else ())
+
+    one = bench(decision)
+    await one.create()
+    await one.settle()
+    assert seen == [False, True, False]
+
+
 async def test_an_unexpected_error_is_counted_and_the_key_waits(bench: MakeBench, caplog: Any) -> None:
     def decision(_resource: ModelRegistry, _failure: Failed | None) -> Plan:
         raise ZeroDivisionError("a bug")

@@ -35,6 +35,13 @@ def test_the_newest_version_wins_in_any_order(versions: list[int]) -> None:
     assert news == [version == max(versions[: index + 1]) for index, version in enumerate(versions)]
 
 
+def test_the_same_version_again_is_no_news() -> None:
+    """The watch tells of own writes as well."""
+    store = ObjectStore()
+    assert store.put(body(10))
+    assert not store.put(body(10))
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["create", "change", "delete"])))
 def test_a_deletion_wins_over_every_state_of_the_same_object(order: tuple[str, ...]) -> None:
     store = ObjectStore()

@@ -90,7 +90,7 @@ YAML
 link_kubectl() {
   if [[ $MODE == built ]]; then
     api_programs
-    ln -sf "$API/kubectl" "$FOLDER/kubectl"
+    ln -f "$API/kubectl" "$FOLDER/kubectl" # not a symbolic link: the cluster may outlive this edition of the cache
   elif command -v kubectl >/dev/null; then
     ln -sf "$(command -v kubectl)" "$FOLDER/kubectl"
   elif [[ $(uname -s) == Linux ]]; then

@@ -8,7 +8,7 @@ from ..api.base import Key, seconds
 from ..api.modelversion import DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
 from ..api.references import ModelPin
 from .conditions import Draft, stamp
-from .election import Claim, newest_first, pointer_value, rejection, standing, target_name, winner
+from .election import Claim, pointer_value, rejection, standing, target_name, winner
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
 from .plan import Action, Cause, Repoint, SetFinalizer, Wake
 
@@ -204,9 +204,11 @@ def _as_loser(situation: Situation, last: ServingState, target: TargetState, won
     """Another version won, or none did."""
     where = target_name(situation.entry.target_ref)
     mine = next((claim for claim in situation.claims if claim.name == situation.version.metadata.name), None)
+    eligible = mine is not None and mine.eligible
     held = last.rejection
+    pointed = target.pointer == situation.wished
     actions: tuple[Action, ...] = ()
-    if won is not None and target.pointer == situation.wished and target.pointer != won.value and target.other_applier is None:
+    if won is not None and pointed and target.pointer != won.value and not eligible and target.other_applier is None:
         # This version still has the pointer but lost its claim to it: hand it over at once.
         key = Key("ModelVersion", situation.version.metadata.namespace, won.name)
         actions = (_repoint(situation, target, won.value, "Rollback"), Wake((key,)))
@@ -216,16 +218,18 @@ def _as_loser(situation: Situation, last: ServingState, target: TargetState, won
         state = last.model_copy(update={"state": "RolledBack", "since": None})
         reason = "RolledBack" if won else "NoEligibleClaim"
         return Outcome(state, Draft("Serving", False, reason, text), actions)
-    if mine is not None and mine.eligible and won is not None:
-        state = last.model_copy(update={"state": "Superseded", "since": None})
-        return Outcome(state, Draft("Serving", False, "Superseded", f"{where} serves the newer {won.value}"), actions)
-    if won is None and last.state == "Serving" and target.pointer == situation.wished:
+    if won is None and last.state == "Serving" and pointed:
         text = f"no version is eligible for {where} any more; what serves stays"
         return Outcome(last, Draft("Serving", True, "NoEligibleClaim", text))
+    if eligible and won is not None:
+        if pointed and target.pointer != won.value and last.state in ("Serving", "Progressing"):
+            # The winner takes the pointer itself, once it sees that the target fits its own wish.
+            text = f"{where} is to be given to the newer {won.value}"
+            return Outcome(last, Draft("Serving", True if last.state == "Serving" else None, "Outranked", text))
+        state = last.model_copy(update={"state": "Superseded", "since": None})
+        return Outcome(state, Draft("Serving", False, "Superseded", f"{where} serves the newer {won.value}"))
     state = last.model_copy(update={"state": "Waiting", "since": None})
-    ahead = newest_first(situation.claims)
-    text = "not eligible yet" if mine in ahead else "makes no claim"
-    return Outcome(state, Draft("Serving", False, "NotEligible", text), actions)
+    return Outcome(state, Draft("Serving", False, "NotEligible", "this version may not serve yet"), actions)
 
 
 def _repoint(situation: Situation, target: TargetState, value: str, cause: Cause) -> Repoint:
