@@ -124,6 +124,6 @@ delete_unfinished() { [[ -f $FOLDER/complete ]] || delete_cluster; }
 # delete_cluster: the cluster and what we know of it. Only clusters with a folder are ours.
 delete_cluster() {
   [[ -d $FOLDER ]] || return 0
-  kind_containers "$NAME" | xargs -r timeout 60 docker rm --force --volumes >/dev/null
+  kind_containers "$NAME" | xargs -r timeout 120 docker rm --force --volumes >/dev/null
   rm -rf "$FOLDER"
 }

@@ -102,7 +102,7 @@ launch_dockerd() {
 }
 
 # kind_containers NAME: the containers of a kind cluster, stopped ones too; of all clusters if NAME is empty.
-kind_containers() { docker ps -aq --filter "label=io.x-k8s.kind.cluster${1:+=$1}"; }
+kind_containers() { timeout 60 docker ps -aq --filter "label=io.x-k8s.kind.cluster${1:+=$1}"; }
 
 # stop_engine_if_unused: ends our dockerd when no cluster is left and no other run uses it.
 stop_engine_if_unused() {
@@ -112,7 +112,11 @@ stop_engine_if_unused() {
     say '• our dockerd stays: another run uses it'
     return
   fi
-  if clusters=$(kind_containers '' 2>/dev/null) && [[ -n $clusters ]]; then return; fi
+  if ! clusters=$(kind_containers '') && [[ -z $STARTED_ENGINE ]]; then
+    say '• our dockerd stays: it does not tell which clusters it runs'
+    return
+  fi
+  [[ -z $clusters ]] || return 0
   say '• stopping our dockerd: no cluster is left'
   docker network rm kind >/dev/null 2>&1 || true
   kill -TERM "$pid"

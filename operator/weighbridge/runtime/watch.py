@@ -10,24 +10,21 @@ wait.
 
 import asyncio
 import logging
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import kopf
-import uvloop
 
 from ..api import KINDS
 from ..api.base import GROUP, VERSION
 from ..controllers.ports import ClusterError
 from . import logs
 from .connection import Access
+from .life import Life, across
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 _UNSERVED_WAIT = 2.0
-_BURIALS, _BURIAL_SECONDS = 20, 0.5
 _PROVEN = 60.0
 """Seconds after which a start counts as a success and the wait begins small again."""
 
@@ -125,7 +122,7 @@ class Watch:
             if not over.is_set():
                 self._sink(event)
 
-        life = _Life(self._operate, tell=lambda event: loop.call_soon_threadsafe(tell, event), end=_across(loop, over.set))
+        life = Life(self._operate, tell=lambda event: loop.call_soon_threadsafe(tell, event), end=across(loop, over.set))
         life.start()
         try:
             await over.wait()
@@ -142,62 +139,6 @@ class Watch:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
         )
-
-
-Operate: TypeAlias = Callable[[Callable[[Event], object], Callable[[], None]], Coroutine[Any, Any, None]]
-
-
-class _Life(threading.Thread):
-    """One life of kopf, with an event loop that nobody else uses. A daemon: the process may end before it."""
-
-    def __init__(self, operate: Operate, tell: Callable[[Event], object], end: Callable[[], None]) -> None:
-        super().__init__(name="kopf", daemon=True)
-        self._operate, self._tell, self._end = operate, tell, end
-        self._stop: Callable[[], None] = lambda: None
-
-    def run(self) -> None:
-        """The thread's work."""
-        loop = uvloop.new_event_loop()
-        # kopf leaves callbacks behind that fail when their task is gone.
-        loop.set_exception_handler(lambda _loop, context: logs.LOG.debug("kopf left behind: %s", context.get("message")))
-        try:
-            loop.run_until_complete(self._main())
-        finally:
-            loop.close()
-            self._end()
-
-    async def _main(self) -> None:
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        self._stop = _across(loop, over.set)
-        waiting = loop.create_task(over.wait())
-        kopf_task = loop.create_task(self._operate(self._tell, over.set))
-        await asyncio.wait({waiting, kopf_task}, return_when=asyncio.FIRST_COMPLETED)
-        # kopf takes seconds to put itself away; the next life need not wait for that.
-        self._end()
-        # Its watchers can swallow a cancellation and would go on watching for ever, with nobody to listen.
-        for _ in range(_BURIALS):
-            alive = asyncio.all_tasks() - {asyncio.current_task()}
-            if not alive:
-                break
-            for task in alive:
-                task.cancel()
-            await asyncio.wait(alive, timeout=_BURIAL_SECONDS)
-        if kopf_task.done() and not kopf_task.cancelled():
-            logs.LOG.debug("kopf ended", exc_info=kopf_task.exception())
-
-    def stop(self) -> None:
-        """Tells it to end."""
-        self._stop()
-
-
-def _across(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
-    """The call, made in the loop from any thread; nothing where the loop is closed, for then nobody waits for it."""
-
-    def made() -> None:
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(call)
-
-    return made
 
 
 class _Complaints(logging.Handler):
