@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from e2e.demo.stage import Stage
-from e2e.demo.story import CHAPTERS, epilogue
+from e2e.demo.stage import MODEL, Stage
+from e2e.demo.story import CHAPTERS, ROLLOUT, epilogue, rollback_seconds
+from e2e.kube import condition
 
 QUIET = 120.0
 """Seconds in which nothing may be written when nothing changes."""
@@ -22,6 +23,30 @@ def test_chapter(chapter: Callable[[Stage], None], stage: Stage) -> None:
 
 def test_the_end_is_as_told(stage: Stage) -> None:
     epilogue(stage)
+
+
+def test_a_rollback_needs_no_registry_and_the_registry_hears_of_it_later(stage: Stage) -> None:
+    """Version 4 is given another chance, and while it crashes its registry cannot be reached."""
+    far = '{"spec": {"mlflow": {"url": "http://mlflow.nosuch.svc:5000"}}}'
+    near = '{"spec": {"mlflow": {"url": "http://mlflow.weighbridge-demo.svc:5000"}}}'
+    again = '[{"op": "replace", "path": "/spec/serving/0/progressDeadline", "value": "9m"}]'
+    stage.kube.run("patch", "modelversion", f"{MODEL}-4", "--type=json", "--patch", again)
+    try:
+        stage.kube.until("version 4 is tried again", 30, lambda: stage.pointer() == f"models:/{MODEL}/4")
+        stage.kube.run("patch", "modelregistry", "mlflow", "--type=merge", "--patch", far)
+        unreachable = "--for=jsonpath={.status.conditions[?(@.type=='Ready')].reason}=RegistryUnavailable"
+        stage.kube.run("wait", "modelregistry/mlflow", unreachable, "--timeout=30s")
+        stage.follow(f"{MODEL}-4", ("RolledBack",), ROLLOUT)
+        stage.kube.until("version 3 has its target back", 5, lambda: stage.pointer() == f"models:/{MODEL}/3")
+        assert rollback_seconds(stage) < 1.0
+        registry = stage.kube.get("modelregistry", "mlflow")
+        assert registry is not None
+        assert condition(registry, "Ready")["reason"] == "RegistryUnavailable"
+    finally:
+        stage.kube.run("patch", "modelregistry", "mlflow", "--type=merge", "--patch", near)
+    for number in (3, 4):
+        version = f"modelversion/{MODEL}-{number}"
+        stage.kube.run("wait", version, "--for=condition=RegistrySynced", "--timeout=90s")
 
 
 def test_ready_can_be_waited_for_and_fields_explained(stage: Stage) -> None:

@@ -94,4 +94,4 @@ def programs() -> Path:
 def api(helm: Program, programs: Path) -> Iterator[Api]:
     """One for each module: installing is what is tested, so nothing of ours may be there before."""
     with ApiServer() as server:
-        yield Api(server.kubeconfig, programs)
+        yield Api(server.kubeconfig(), programs)

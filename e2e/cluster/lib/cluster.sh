@@ -119,6 +119,17 @@ ensure_gpus() {
   on_cluster wait "node/$CONTROL_PLANE" --for="jsonpath=$path=$GPUS" --timeout=60s >/dev/null
 }
 
+# forget_replaced_images: images that lost their name to a newer one, except those a container of the node was made from.
+forget_replaced_images() {
+  docker exec -i "$CONTROL_PLANE" sh <<'NODE'
+containers=$(crictl ps --all --output json)
+crictl images --output json | jq -r '.images[] | select(.repoTags == []) | .id' | while read -r image; do
+  case $containers in *"$image"*) ;; *) crictl rmi "$image" ;; esac
+done
+NODE
+  [[ $ENGINE != own ]] || docker image prune --force --filter until=1h
+}
+
 delete_unfinished() { [[ -f $FOLDER/complete ]] || delete_cluster; }
 
 # delete_cluster: the cluster and what we know of it. Only clusters with a folder are ours.

@@ -82,13 +82,13 @@ bridge() {
 }
 
 launch_dockerd() {
-  local capabilities config='{}' runtime=$RUN/runc-without-sys-resource
+  local capabilities config='"builder": {"gc": {"enabled": true, "defaultKeepStorage": "8GB"}}' runtime=$RUN/runc-without-sys-resource
   capabilities=$(awk '/^CapBnd/ { print $2 }' /proc/self/status)
   if (((16#$capabilities >> 24 & 1) == 0)); then # CAP_SYS_RESOURCE is not ours to give
     install -m 755 "$HERE/image/runc-without-sys-resource" "$runtime"
-    config="{\"runtimes\": {\"limited\": {\"path\": \"$runtime\"}}, \"default-runtime\": \"limited\"}"
+    config+=", \"runtimes\": {\"limited\": {\"path\": \"$runtime\"}}, \"default-runtime\": \"limited\""
   fi
-  printf '%s\n' "$config" >"$RUN/daemon.json"
+  printf '{%s}\n' "$config" >"$RUN/daemon.json"
   set -m # a process group of its own, and no signal ignored in what runs inside
   (
     for fd in /proc/"$BASHPID"/fd/*; do # no lock of ours may live on in dockerd
