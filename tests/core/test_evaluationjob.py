@@ -9,7 +9,8 @@ import pytest
 from weighbridge.api import EvaluationJob
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Metric, Results
 from weighbridge.core.conditions import find
-from weighbridge.core.evaluationjob import EvaluationFacts, JobFacts, ResultProblem, decide
+from weighbridge.core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
+from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.names import job_name
 from weighbridge.core.plan import Create, Delete, Plan

@@ -7,10 +7,9 @@ import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.base import Key
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
 from weighbridge.api.modelversion import TargetRef
 from weighbridge.core.conditions import find
-from weighbridge.core.evaluationjob import Resolved
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome
 from weighbridge.core.modelversion import decide
 from weighbridge.core.names import evaluation_name

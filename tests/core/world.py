@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from weighbridge.api import EvaluationJob, ModelVersion
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
 from weighbridge.api.modelversion import TargetRef
 from weighbridge.api.references import ModelPin
-from weighbridge.core.evaluationjob import Resolved
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, TargetState
 from weighbridge.core.modelversion import decide
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, WriteRegistry

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from weighbridge.api.evaluationjob import Results
-from weighbridge.core.evaluationjob import ResultProblem
+from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import task
 from weighbridge.evaluation.result import MAX_DOCUMENT, read_summary
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from weighbridge.api.evaluationjob import Metric, Results
-from weighbridge.core.evaluationjob import ResultProblem
+from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import result
 from weighbridge.evaluation.result import MAX_DOCUMENT, MAX_MESSAGE, ResultDocument, read_result, read_summary, summary
 

@@ -120,8 +120,10 @@ ensure_gpus() {
 }
 
 # forget_replaced_images: images that lost their name to a newer one, except those a container of the node was made from.
+# (Each load also leaves a name like import-<date>@<digest>, which would hold the image for ever.)
 forget_replaced_images() {
   docker exec -i "$CONTROL_PLANE" sh <<'NODE'
+ctr -n k8s.io images ls -q | grep '^import-' | xargs -r ctr -n k8s.io images rm
 containers=$(crictl ps --all --output json)
 crictl images --output json | jq -r '.images[] | select(.repoTags == []) | .id' | while read -r image; do
   case $containers in *"$image"*) ;; *) crictl rmi "$image" ;; esac

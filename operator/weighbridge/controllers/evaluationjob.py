@@ -7,7 +7,8 @@ from typing import Any
 from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
-from ..core.evaluationjob import FRESH, RECHECK, EvaluationFacts, JobFacts, ResultProblem, decide
+from ..core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
+from ..core.evaluationjob import FRESH, RECHECK, decide
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan

@@ -4,9 +4,8 @@ Nothing is scheduled before every check is positive and fresh. A definite no end
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from ..api.base import seconds
 from ..api.evaluationjob import (
@@ -20,9 +19,9 @@ from ..api.evaluationjob import (
     Verdict,
 )
 from ..api.modelregistry import ModelRegistry
-from ..api.references import DatasetPin
 from .conditions import Draft, Summary, settle, stamp
-from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending
+from .evaluationfacts import EvaluationFacts, ResultProblem
+from .facts import Absent, Fact, Failed, Known, Pending
 from .gate import judge, score
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
@@ -31,44 +30,6 @@ FRESH = 10.0
 """Seconds a pre-flight answer may be old when the Job is created."""
 RECHECK = 300.0
 """Seconds between looks at a refused evaluation."""
-
-
-@dataclass(frozen=True)
-class JobFacts:
-    """The Kubernetes Job as it is now."""
-
-    uid: str
-    ours: bool
-    """Whether it belongs to this very EvaluationJob."""
-    state: Literal["Waiting", "Running", "Complete", "Failed"]
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    reason: str = ""
-    """Why it failed: a stable word."""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class ResultProblem:
-    """Why there is no result to judge."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class EvaluationFacts:
-    """Everything the decision rests on."""
-
-    registries: Mapping[str, ModelRegistry | None]
-    """Registries the spec names; None for one that does not exist."""
-    model: Fact[ModelSnapshot]
-    datasets: tuple[Fact[DatasetPin], ...]
-    job: JobFacts | None
-    report: Results | ResultProblem | None
-    """What the reporter handed over; only looked for once the Job is complete."""
-    failure: Failed | None
-    """The action that failed in the last pass."""
 
 
 Manifest = Callable[[EvaluationJob, Resolved, ModelRegistry, str], Mapping[str, Any]]

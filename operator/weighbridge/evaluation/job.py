@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ..api.evaluationjob import EvaluationJob, Results
-from ..core.evaluationjob import JobFacts, ResultProblem
+from ..core.evaluationfacts import JobFacts, ResultProblem
 from .result import read_summary
 from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..api.evaluationjob import Results
-    from ..core.evaluationjob import ResultProblem
+    from ..core.evaluationfacts import ResultProblem
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _POLL = 1.0
@@ -68,7 +68,7 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 def read_file(path: Path, digest: str) -> "Results | ResultProblem":
     """What the file says; a file that is missing, too large or none at all is a problem."""
-    from ..core.evaluationjob import ResultProblem
+    from ..core.evaluationfacts import ResultProblem
     from .result import MAX_DOCUMENT, MISSING, read_result
 
     try:

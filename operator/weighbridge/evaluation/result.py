@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from ..api.evaluationjob import Metric, Results
-from ..core.evaluationjob import ResultProblem
+from ..core.evaluationfacts import ResultProblem
 
 MAX_DOCUMENT = 1 << 20
 """Bytes of a result document."""

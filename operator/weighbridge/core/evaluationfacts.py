@@ -1,0 +1,49 @@
+"""Everything that the decision on an EvaluationJob rests on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from ..api.evaluationjob import Results
+from ..api.modelregistry import ModelRegistry
+from ..api.references import DatasetPin
+from .facts import Fact, Failed, ModelSnapshot
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """The Kubernetes Job as it is now."""
+
+    uid: str
+    ours: bool
+    """Whether it belongs to this very EvaluationJob."""
+    state: Literal["Waiting", "Running", "Complete", "Failed"]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str = ""
+    """Why it failed: a stable word."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ResultProblem:
+    """Why there is no result to judge."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class EvaluationFacts:
+    """Everything the decision rests on."""
+
+    registries: Mapping[str, ModelRegistry | None]
+    """Registries the spec names; None for one that does not exist."""
+    model: Fact[ModelSnapshot]
+    datasets: tuple[Fact[DatasetPin], ...]
+    job: JobFacts | None
+    report: Results | ResultProblem | None
+    """What the reporter handed over; only looked for once the Job is complete."""
+    failure: Failed | None
+    """The action that failed in the last pass."""
