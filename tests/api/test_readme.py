@@ -1,0 +1,30 @@
+"""What the README shows is what the API server takes."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from weighbridge.runtime.cluster import Cluster
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+async def test_the_first_yaml_is_taken(cluster: Cluster, namespace: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    bodies = [body for block in blocks for body in yaml.safe_load_all(block)]
+    assert [body["kind"] for body in bodies] == ["ModelRegistry", "ModelVersion"]
+    for body in bodies:
+        created = await cluster.create({**body, "metadata": {**body["metadata"], "namespace": namespace}})
+        for field, value in body["spec"].items():
+            assert field in created["spec"], value
+
+
+def test_every_file_and_target_it_names_exists() -> None:
+    text = README.read_text(encoding="utf-8")
+    root = README.parent
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (root / link).exists(), link
+    for target in re.findall(r"make ([a-z-]+)", text):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
