@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from .things import model_version
 from .world import Behaviour, World
 
 NUMBERS = ("1", "2", "3")
@@ -49,6 +50,17 @@ def test_a_cluster_rebuilt_in_any_order_serves_the_newest_first_and_no_older_one
         assert world.served == ["models:/model/3"]
         evaluated = {job.spec.model.version for job in world.evaluations.values()}
         assert evaluated == {"3", "2"}, "the newest, and one standby"
+
+
+def test_versions_that_need_no_evaluation_are_elected_only_when_all_are_resolved() -> None:
+    world = World({"1": Behaviour(), "2": Behaviour()})
+    for number in ("1", "2"):
+        metadata = {"name": f"v{number}", "uid": f"uid-{number}"}
+        world.versions[number] = model_version(number, evaluated=False, metadata=metadata)
+    world.reconcile("1")
+    assert world.served == []
+    world.settle()
+    assert world.served == ["models:/model/2"]
 
 
 @given(behaviours, st.permutations(NUMBERS))

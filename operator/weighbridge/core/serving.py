@@ -158,6 +158,11 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, "FieldOwnedByOther", message), (), (("Pointer", message),))
     failing = next((claim for claim in situation.claims if claim.rejected and claim.value == target.pointer), None)
+    unknown = [claim.name for claim in situation.claims if claim.undecided and claim.created_at is None]
+    if unknown and failing is None and last.state == "Waiting" and not any(claim.serves for claim in situation.claims):
+        # Nothing serves yet: an older version must not go first only because its registry answered sooner.
+        text = f"{where} waits until {unknown[0]} is resolved too: it may be the newer one"
+        return Outcome(last.model_copy(update={"state": "Waiting"}), Draft("Serving", None, "Electing", text))
     cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
     state = last.model_copy(
         update={
