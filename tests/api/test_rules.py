@@ -34,6 +34,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ModelRegistry", {"mlflow": {"url": "https://[::1"}}, "write the server's address as"),
     ("ModelRegistry", {**MLFLOW, "writeBack": {"aliases": {"Candidate": "x"}}}, "Staging and Production"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": ""}, "write a duration such as"),
+    ("ModelRegistry", {**MLFLOW, "pollInterval": "0s"}, "write a duration such as"),
+    ("ModelRegistry", {**MLFLOW, "pollInterval": "99999999999h"}, "spec.pollInterval"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": "5 minutes"}, "spec.pollInterval"),
     ("EvaluationJob", {"model": MODEL, "evaluator": EVALUATOR}, "name one in datasets"),
     ("EvaluationJob", {"model": MODEL, "datasets": [DATASET]}, "set evaluator.parameters.targets"),

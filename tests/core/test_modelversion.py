@@ -8,7 +8,7 @@ import pytest
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.base import Key
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
-from weighbridge.api.modelversion import TargetRef
+from weighbridge.api.modelversion import FINALIZER, TargetRef
 from weighbridge.core.conditions import find
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome
 from weighbridge.core.modelversion import decide
@@ -52,7 +52,11 @@ def look(version: ModelVersion, *, at: float = 0, **change: Any) -> Plan:
 
 
 def after(version: ModelVersion, **change: Any) -> ModelVersion:
-    return version.model_copy(update={"status": look(version, **change).status})
+    plan = look(version, **change)
+    metadata = version.metadata
+    if SetFinalizer(present=True) in plan.actions:
+        metadata = metadata.model_copy(update={"finalizers": (FINALIZER,)})
+    return version.model_copy(update={"status": plan.status, "metadata": metadata})
 
 
 def on(pointer: str, **kind: Any) -> dict[TargetRef, Any]:
@@ -147,6 +151,16 @@ def test_promotion_takes_the_finalizer_then_the_pointer_then_proves() -> None:
     assert mixed.status.phase == "Promoting"
     proved = look(promoted, targets=on("models:/model/1"))
     assert condition(proved, "Ready") == ("True", "Serving")
+
+
+def test_a_pointer_that_says_the_right_thing_already_becomes_our_own() -> None:
+    version = model_version("1")
+    plan = look(version, targets=on("models:/model/1"))
+    assert plan.actions[0] == SetFinalizer(present=True)
+    assert repoints(plan) == [("models:/model/1", "Adoption")]
+    held = version.model_copy(update={"metadata": version.metadata.model_copy(update={"finalizers": (FINALIZER,)})})
+    assert repoints(look(held, targets=on("models:/model/1"))) == []
+    assert repoints(look(version, targets=on("models:/model/1", other_applier="argocd-controller"))) == []
 
 
 def test_the_probe_must_be_answered_by_every_new_pod() -> None:
@@ -306,7 +320,7 @@ def test_a_lost_evaluation_object_takes_no_verdict_away() -> None:
 def test_a_changed_gate_is_evaluated_while_the_version_serves_on() -> None:
     version = serving("1")
     other = model_version("1", evaluations=[{"name": "holdout", "template": {"gate": [{"metric": "accuracy", "min": 0.99}]}}])
-    changed = other.model_copy(update={"status": version.status})
+    changed = other.model_copy(update={"status": version.status, "metadata": version.metadata})
     plan = look(changed, evaluations={}, targets=on("models:/model/1"))
     assert [type(action) for action in plan.actions if not isinstance(action, WriteRegistry)] == [Create]
     assert plan.status.serving[0].state == "Serving"

@@ -12,8 +12,9 @@ from ..api.base import Key
 from ..api.modelversion import Pointer, TargetRef
 from .facts import WriteOrder
 
-Cause: TypeAlias = Literal["Promotion", "Rollback", "Restore"]
-"""Why a pointer is written: a newer version won, the newest one failed, or somebody else changed it."""
+Cause: TypeAlias = Literal["Promotion", "Rollback", "Restore", "Adoption"]
+"""Why a pointer is written: a newer version won, the newest one failed, somebody else changed it, or it says what it should already
+and only becomes the operator's own."""
 
 
 @dataclass(frozen=True)

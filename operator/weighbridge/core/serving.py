@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..api.base import Key, seconds
-from ..api.modelversion import DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
+from ..api.modelversion import FINALIZER, DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
 from ..api.references import ModelPin
 from .conditions import Draft, stamp
 from .election import Claim, pointer_value, rejection, standing, target_name, winner
@@ -99,6 +99,15 @@ def _misfit(entry: Serving, target: TargetState) -> tuple[str, str] | None:
 def _as_winner(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     if target.pointer != situation.wished:
         return _take(situation, last, target)
+    outcome = _prove(situation, last, target)
+    if FINALIZER in situation.version.metadata.finalizers or target.other_applier is not None or outcome.state.rejection:
+        return outcome
+    own = (SetFinalizer(present=True), _repoint(situation, target, situation.wished, "Adoption"))
+    return replace(outcome, actions=(*own, *outcome.actions))
+
+
+def _prove(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
+    """The pointer names this version: does the target serve it?"""
     state = last
     if last.state not in ("Progressing", "Serving"):
         state = last.model_copy(update={"state": "Progressing", "repointed_at": stamp(situation.now), "since": None})
