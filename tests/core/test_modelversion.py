@@ -367,6 +367,27 @@ def test_suspend_stops_every_change() -> None:
     assert condition(plan, "Ready") == ("False", "Suspended")
 
 
+def test_a_suspended_version_keeps_what_it_holds_and_says_nothing_it_does_not_do() -> None:
+    older = after(model_version("1"), targets=on("models:/model/2"), siblings=())
+    for state in ("Serving", "Progressing"):
+        held = serving("2") if state == "Serving" else after(model_version("2"))
+        frozen = held.model_copy(update={"spec": held.spec.model_copy(update={"suspend": True})})
+        edited = after(frozen, targets=on("models:/model/by-hand"), siblings=(older,))
+        assert edited.status.serving[0].state == state
+        assert look(frozen, targets=on("models:/model/by-hand")).actions == ()
+        taken = look(older, targets=on("models:/model/by-hand"), siblings=(edited,))
+        assert repoints(taken) == [], "the suspended version still has its claim"
+        assert [each.type for each in edited.status.drift] == (["Pointer"] if state == "Serving" else [])
+
+
+def test_a_target_without_ready_pods_is_not_ready() -> None:
+    scaled = on("models:/model/1", state="Progressing", serving={})
+    plan = look(serving("1"), targets=scaled)
+    assert condition(plan, "Ready") == ("False", "NoReadyPods")
+    assert plan.status.serving[0].state == "Serving"
+    assert repoints(plan) == []
+
+
 def test_a_candidate_is_weighed_and_claims_nothing() -> None:
     plan = look(model_version("1", stage="Candidate"))
     assert condition(plan, "Ready") == ("True", "Weighed")

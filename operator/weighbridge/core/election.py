@@ -74,7 +74,7 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
     serves = bool(state and state.state == "Serving")
     holds = bool(state and state.state in ("Serving", "Progressing"))
     # What holds the target loses it only to evidence: a question that is open again (a changed gate, say) is none.
-    eligible = status.resolved is not None and not refused and (granted or holds) and (not version.spec.suspend or serves)
+    eligible = status.resolved is not None and not refused and (granted or holds) and (not version.spec.suspend or holds)
     return Claim(
         name=version.metadata.name,
         precedence=version.spec.precedence,

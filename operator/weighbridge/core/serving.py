@@ -63,8 +63,8 @@ class Situation:
 def serve(situation: Situation) -> Outcome:
     """The step to take now for this version on this target."""
     last, name = situation.last, situation.version.metadata.name
-    held = rejection(situation.version, last)
-    last = last.model_copy(update={"wished": situation.wished, "rejection": held})
+    rejected = rejection(situation.version, last)
+    last = last.model_copy(update={"wished": situation.wished, "rejection": rejected})
     match situation.target:
         case Absent(reason=reason, message=message):
             blocked = last.model_copy(update={"state": "Blocked", "observed": "", "since": None})
@@ -74,6 +74,8 @@ def serve(situation: Situation) -> Outcome:
         case Known(value=target):
             pass
     last = last.model_copy(update={"observed": (target.pointer or "")[:1024]})
+    if situation.version.spec.suspend:
+        return _frozen(situation, last, target)
     if trouble := _misfit(situation.entry, target):
         reason, message = trouble
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
@@ -82,6 +84,16 @@ def serve(situation: Situation) -> Outcome:
     if won is not None and won.name == name:
         return _as_winner(situation, last, target)
     return _as_loser(situation, last, target, won)
+
+
+def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
+    """A suspended version keeps its standing: nothing is done, so nothing may be said to be under way."""
+    where = target_name(situation.entry.target_ref)
+    serves = last.state == "Serving" and bool(target.serving.get(situation.wished))
+    draft = Draft("Serving", serves, "Suspended", f"suspended; {where} is told to serve {target.pointer or 'nothing'}")
+    if last.state == "Serving" and target.pointer != situation.wished:
+        return Outcome(last, draft, (), (("Pointer", draft.message),))
+    return Outcome(last, draft)
 
 
 def _misfit(entry: Serving, target: TargetState) -> tuple[str, str] | None:
@@ -130,7 +142,10 @@ def _prove(situation: Situation, last: ServingState, target: TargetState) -> Out
         message = f"{where} is rolling: {target.rollout.message or 'pods of another version are still ready'}"
         others = [value for value in target.serving if value != situation.wished]
         drift: tuple[tuple[DriftType, str], ...] = (("Serving", f"pods still serve {others[0] or 'nothing'}"),) if others else ()
-        return Outcome(state, Draft("Serving", True, "Rolling", message), (), drift, LOOK_AGAIN)
+        if target.serving.get(situation.wished):
+            return Outcome(state, Draft("Serving", True, "Rolling", message), (), drift, LOOK_AGAIN)
+        text = f"no pod of {where} is ready: {target.rollout.message or 'the rollout goes on'}"
+        return Outcome(state, Draft("Serving", False, "NoReadyPods", text), (), drift, LOOK_AGAIN * 5)
     return Outcome(state, Draft("Serving", None, "Progressing", target.rollout.message or "old pods go"), requeue=LOOK_AGAIN)
 
 
