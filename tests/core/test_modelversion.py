@@ -419,6 +419,12 @@ def test_deletion_hands_the_target_over_first() -> None:
     assert gone.actions == (SetFinalizer(present=False),)
 
 
+def test_deletion_of_one_of_two_versions_that_are_the_same_thing_ends() -> None:
+    twin = serving("1").model_copy(update={"metadata": model_version("1", metadata={"name": "twin"}).metadata})
+    version, there = deleted(serving("1")), on("models:/model/1")
+    assert look(version, targets=there, siblings=(twin,)).actions == (SetFinalizer(present=False),)
+
+
 def test_an_operator_that_just_started_decides_nothing_new_before_the_registry_answers() -> None:
     version = serving("1")
     fresh: Known[ModelSnapshot] = Known(snapshot("1"), START)

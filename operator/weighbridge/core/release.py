@@ -6,7 +6,7 @@ from ..api.base import Key
 from ..api.modelversion import FINALIZER, ModelVersion
 from .conditions import Draft, Summary, settle
 from .election import claim, pointer_value, target_name, winner
-from .facts import Absent, Failed, Known
+from .facts import Absent, Failed
 from .plan import Action, Plan, Repoint, SetFinalizer, Wake
 from .serving import LOOK_AGAIN
 from .versionfacts import VersionFacts
@@ -29,7 +29,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
             continue
         won = winner(found for each in facts.siblings if (found := claim(each, entry.target_ref)) is not None)
         target = fact.value
-        if isinstance(fact, Known) and target.pointer == pointer_value(entry, pin):
+        if target.pointer == pointer_value(entry, pin) and (won is None or won.value != target.pointer):
             if won is None:
                 waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
             else:

@@ -177,8 +177,10 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
         or (held and last.restored >= _RESTORES)
         or (last.state == "Blocked" and last.restored >= _RESTORES)
     ):
-        owner = target.other_applier or "somebody"
-        message = f"{foreign}, set by {owner} who applies it again and again; take {env} out of what {owner} applies"
+        if owner := target.other_applier:
+            message = f"{foreign}, applied by {owner}; take {env} out of what {owner} applies"
+        else:
+            message = f"{foreign}, changed again after it was put back twice; find who does, then set it to {situation.wished}"
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, "FieldOwnedByOther", message), (), (("Pointer", message),))
     failing = next((claim for claim in situation.claims if claim.rejected and claim.value == target.pointer), None)
