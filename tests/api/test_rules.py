@@ -46,6 +46,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy"}]}, "set min, max or both"),
     ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy", "min": 2, "max": 1}]}, "min must not be above max"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
+    ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
     ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
     ("ModelVersion", {**VERSION, "serving": [SERVING, SERVING]}, "the same workload twice"),
     (

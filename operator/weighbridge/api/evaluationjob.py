@@ -13,6 +13,7 @@ MetricName = Annotated[str, Field(min_length=1, max_length=128)]
 VerdictName = Literal["Passed", "Failed", "Inconclusive", "Error"]
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
 _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
+_NO_PART = 'devices such as nvidia.com/gpu are whole: write "1"'
 _NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
 
 
@@ -31,6 +32,12 @@ class Evaluator(ApiModel):
 
 class Resources(ApiModel):
     """Resources of the engine's container."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Cel("self.limits.all(name, !name.contains('/') || self.limits[name].matches('^[0-9]+$'))", _NO_PART),
+        )
+    )
 
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
     """Limits, e.g. `nvidia.com/gpu: "1"`, `memory: 4Gi`."""
