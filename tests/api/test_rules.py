@@ -34,6 +34,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ModelRegistry", {"mlflow": {"url": "https://[::1"}}, "write the server's address as"),
     ("ModelRegistry", {**MLFLOW, "writeBack": {"aliases": {"Candidate": "x"}}}, "Staging and Production"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": ""}, "write a duration such as"),
+    ("ModelRegistry", {"mlflow": {"url": "https://mlflow:99999"}}, "write the server's address as"),
+    ("ModelRegistry", {**MLFLOW, "pollInterval": "1s"}, "poll every 10s at the most"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": "0s"}, "write a duration such as"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": "99999999999h"}, "spec.pollInterval"),
     ("ModelRegistry", {**MLFLOW, "pollInterval": "5 minutes"}, "spec.pollInterval"),
@@ -47,6 +49,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy", "min": 2, "max": 1}]}, "min must not be above max"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
+    ("EvaluationJob", {"model": {**MODEL, "name": "two\nlines"}}, "spec.model.name"),
     ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
     ("ModelVersion", {**VERSION, "serving": [SERVING, SERVING]}, "the same workload twice"),
     (

@@ -112,11 +112,22 @@ def test_a_crash_between_status_and_job_creates_the_same_job() -> None:
     assert again.status == job.status
 
 
-def test_a_job_that_cannot_be_created_says_why_and_is_tried_again() -> None:
-    plan = look(scheduled(), failure=Failed("Forbidden", "quota exceeded", START, 4.0))
-    assert ready(plan) == ("False", "Forbidden")
-    assert len(plan.actions) == 1
-    assert plan.requeue_after == 4.0
+def test_a_job_that_cannot_be_created_says_why_and_is_tried_again_without_more_writing() -> None:
+    job = scheduled()
+    plan = look(job, failure=Failed("Invalid", "quota exceeded", START, 4.0))
+    assert ready(plan) == ("False", "Invalid")
+    assert plan.status.phase == "Waiting"
+    assert [type(action) for action in plan.actions] == [Create]
+    refused = with_status(job, plan.status)
+    for failure in (Failed("Invalid", "exceeded: quota", START, 4.0), None):
+        again = look(refused, failure=failure)
+        assert (again.status, len(again.actions)) == (refused.status, 1)
+    stale = look(refused, now=START + timedelta(seconds=30))
+    assert (stale.status, stale.actions) == (refused.status, ())
+    other = look(refused, failure=Failed("Forbidden", "no right", START, 4.0))
+    assert ready(other) == ("False", "Forbidden")
+    found = look(refused, job=running("Running"))
+    assert found.status.phase == "Running"
 
 
 @pytest.mark.parametrize(

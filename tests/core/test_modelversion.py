@@ -1,5 +1,6 @@
 """ModelVersion: the steps of its life one by one, each from facts to plan."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from weighbridge.api.base import Key
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
 from weighbridge.api.modelversion import FINALIZER, TargetRef
 from weighbridge.core.conditions import find
-from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome
+from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, RolloutState
 from weighbridge.core.modelversion import decide
 from weighbridge.core.names import evaluation_name
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, Wake, WriteRegistry
@@ -223,6 +224,26 @@ def test_a_rollout_that_never_ends_has_failed_at_its_deadline() -> None:
     assert late.status.phase == "RolledBack"
     assert condition(late, "Serving") == ("False", "NoEligibleClaim")
     assert repoints(late) == [], "nothing to go back to: the pointer is never emptied"
+
+
+def test_no_deadline_runs_while_the_workload_is_at_rest() -> None:
+    promoted = after(model_version("1"))
+    paused = {REF: Known(replace(target("models:/model/1", serving={}), rollout=RolloutState("Progressing", "Paused", "p")), START)}
+    late = look(promoted, targets=paused, at=3600)
+    assert condition(late, "Serving") == ("Unknown", "Paused")
+    resting = promoted.model_copy(update={"status": late.status})
+    slow = on("models:/model/1", state="Progressing", serving={})
+    resumed = look(resting, targets=slow, at=3605)
+    assert resumed.status.phase == "Promoting"
+    going = resting.model_copy(update={"status": resumed.status})
+    assert look(going, targets=slow, at=4200).status.phase == "Promoting"
+    assert look(going, targets=slow, at=4206).status.phase == "RolledBack"
+
+
+def test_a_crash_after_the_proof_is_told_but_takes_nothing_away() -> None:
+    plan = look(serving("1"), targets=on("models:/model/1", state="Failed", serving={}))
+    assert condition(plan, "Ready") == ("False", "NoReadyPods")
+    assert plan.status.serving[0].rejection is None
 
 
 def test_automatic_rollback_can_be_switched_off() -> None:

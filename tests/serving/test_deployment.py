@@ -1,6 +1,7 @@
 """What is read from a Deployment and its pods, with bodies as a real cluster gives them."""
 
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -78,6 +79,23 @@ def test_a_deployment_without_replicas_proves_nothing() -> None:
     body = deployment(replicas=0, updatedReplicas=0, availableReplicas=0)
     body["spec"]["replicas"] = 0
     assert target_state(body, [], POINTER).rollout.reason == "ScaledToZero"
+
+
+def test_what_an_older_pod_went_through_says_nothing_about_this_rollout() -> None:
+    worn = pod("worn", NEW, ready=False, restartCount=9, state=TERMINATED)
+    worn["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    for since, state in (
+        (datetime(2026, 1, 2, tzinfo=UTC), "Progressing"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "Failed"),
+        (None, "Failed"),
+    ):
+        assert target_state(deployment(**ROLLING), [worn], POINTER, since).rollout.state == state
+
+
+def test_a_paused_deployment_says_so() -> None:
+    body = deployment(updatedReplicas=0)
+    body["spec"]["paused"] = True
+    assert target_state(body, [], POINTER).rollout.reason == "Paused"
 
 
 def test_the_census_counts_ready_pods_that_are_not_going_away() -> None:

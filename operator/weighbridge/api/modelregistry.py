@@ -15,7 +15,10 @@ class MlflowConnection(ApiModel):
     url: Annotated[
         str,
         Field(min_length=8, max_length=512, pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$"),
-        Cel("isURL(self)", "write the server's address as https://host[:port][/path]"),
+        Cel(
+            "isURL(self) && (url(self).getPort() == '' || int(url(self).getPort()) < 65536)",
+            "write the server's address as https://host[:port][/path]",
+        ),
     ]
     """Address of the server: `https://host[:port][/path]`, without user, query or fragment."""
 
@@ -51,7 +54,7 @@ class ModelRegistrySpec(ApiModel):
     """Secret that evaluation pods get and that pre-flight asks with; read-only in a good setup. Default: credentialsSecretRef."""
     write_back: WriteBack = WriteBack()
     """What is written back."""
-    poll_interval: Duration = "5m"
+    poll_interval: Annotated[Duration, Cel("duration(self) >= duration('10s')", "poll every 10s at the most")] = "5m"
     """How often pinned versions are looked at again."""
     request_timeout: Duration = "10s"
     """Limit for one request."""

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from .base import ApiModel, Cel, LocalRef, rules
 
-EntryName = Annotated[str, Field(min_length=1, max_length=256)]
+EntryName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^[:cntrl:]]+$")]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion, Serving, TargetRef
 from ..api.references import ModelReference
-from ..core.election import pointer_value
+from ..core.election import pointer_value, standing
 from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 from ..core.modelversion import decide
 from ..core.plan import Plan
@@ -66,7 +66,8 @@ class ModelVersionController:
             message = f"there is no {ref.kind} {ref.name} in this namespace; create it or correct serving.targetRef"
             return Absent("TargetNotFound", message, ports.now()), None
         pods = await ports.cluster.list("v1", "Pod", namespace, body["spec"]["selector"].get("matchLabels", {}))
-        state = target_state(body, pods, entry.pointer)
+        known = standing(resource, ref)
+        state = target_state(body, pods, entry.pointer, known.repointed_at if known else None)
         pin = resource.status.resolved
         if entry.probe is None or pin is None or state.rollout.state != "Complete":
             return Known(state, ports.now()), None

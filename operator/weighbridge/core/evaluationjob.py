@@ -19,7 +19,7 @@ from ..api.evaluationjob import (
     Verdict,
 )
 from ..api.modelregistry import ModelRegistry
-from .conditions import Draft, Summary, settle, stamp
+from .conditions import Draft, Summary, find, settle, stamp
 from .evaluationfacts import EvaluationFacts, ResultProblem
 from .facts import Absent, Fact, Failed, Known, Pending
 from .gate import judge, score
@@ -28,9 +28,13 @@ from .plan import Action, Create, Delete, Plan
 
 FRESH = 10.0
 """Seconds a pre-flight answer may be old when the Job is created."""
+RETRY_CREATE = 60.0
+"""Seconds after which the registry is asked again for a Job that the cluster refuses, and its creation tried again."""
 RECHECK = 300.0
 """Seconds between looks at a refused evaluation."""
 
+
+_NOT_VALIDATED = "NotValidated"
 
 Manifest = Callable[[EvaluationJob, Resolved, ModelRegistry, str], Mapping[str, Any]]
 """Builds the Job: evaluation, pins, registry of the model, name of the Job."""
@@ -56,39 +60,54 @@ def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manife
         validated = Draft("Validated", False, refused[0].reason, refused[0].message)
         return _plan(job, now, summary, (validated, _not_scheduled()), phase="Refused", preflight=checks, requeue=RECHECK)
     answers = (facts.model, *facts.datasets)
-    fresh = all(isinstance(answer, Known) and (now - answer.at).total_seconds() <= FRESH for answer in answers)
-    if waiting or not fresh:
+    oldest = max(((now - answer.at).total_seconds() for answer in answers if isinstance(answer, Known)), default=0.0)
+    if not waiting and oldest > FRESH and not_creatable(job):
+        return Plan(job.status, requeue_after=max(1.0, RETRY_CREATE - oldest))
+    if waiting or oldest > FRESH:
         first = waiting[0] if waiting else None
         reason, message = (first.reason, first.message) if first else ("Checking", "asking the registry again before scheduling")
         retry = min((answer.retry_after for answer in answers if isinstance(answer, Failed)), default=FRESH)
         phase = "Waiting" if any(isinstance(answer, Failed) for answer in answers) else "Checking"
         drafts = (Draft("Validated", None, reason, message), _not_scheduled())
         return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, preflight=checks, requeue=retry)
+    return _schedule(job, facts, checks, now, manifest)
+
+
+def not_creatable(job: EvaluationJob) -> bool:
+    """Whether the cluster refused the Job the last time; then it is tried again at longer intervals, and the status stays."""
+    scheduled = find(job.status.conditions, "Scheduled")
+    return scheduled is not None and scheduled.status == "False" and scheduled.reason != _NOT_VALIDATED
+
+
+def _schedule(job: EvaluationJob, facts: EvaluationFacts, checks: tuple[Check, ...], now: datetime, manifest: Manifest) -> Plan:
     registry = facts.registries[job.spec.model.registry_ref.name]
     assert isinstance(facts.model, Known)
     assert registry is not None
     datasets = tuple(answer.value for answer in facts.datasets if isinstance(answer, Known))
     resolved = Resolved(model=facts.model.value.pin, datasets=datasets)
     name = job_name(job)
-    if facts.failure:  # the Job could not be created: say why, and try again
-        summary = Summary("InProgress", facts.failure.reason, facts.failure.message)
-        scheduled = Draft("Scheduled", False, facts.failure.reason, facts.failure.message)
+    create = Create(manifest(job, resolved, registry, name))
+    last = find(job.status.conditions, "Scheduled")
+    failure = facts.failure
+    if not_creatable(job) and last is not None and (failure is None or failure.reason == last.reason):
+        return Plan(job.status, (create,))  # the same refusal may be worded anew each time: no reason to write it anew
+    if failure is not None:  # the Job could not be created: say why, and try again
+        phase, summary = "Waiting", Summary("InProgress", failure.reason, failure.message)
+        scheduled = Draft("Scheduled", False, failure.reason, failure.message)
     else:
-        summary = Summary("InProgress", "Scheduled", "the evaluation's Job is created; waiting for its pod")
-        scheduled = Draft("Scheduled", True, "JobCreated", f"Job {name}")
+        phase, summary = "Scheduled", Summary("InProgress", "Scheduled", "the evaluation's Job is being created")
+        scheduled = Draft("Scheduled", None, "Creating", f"Job {name}")
     plan = _plan(
         job,
         now,
         summary,
-        (Draft("Validated", True, "Available", "model and datasets are available and pinned"), scheduled),
-        phase="Scheduled",
+        (_validated(), scheduled),
+        phase=phase,
         preflight=checks,
         resolved=resolved,
         job_state=JobState(name=name),
     )
-    return Plan(
-        plan.status, (Create(manifest(job, resolved, registry, name)),), facts.failure.retry_after if facts.failure else None
-    )
+    return Plan(plan.status, (create,))
 
 
 def _checks(job: EvaluationJob, facts: EvaluationFacts) -> tuple[Check, ...]:
@@ -203,7 +222,7 @@ def _validated() -> Draft:
 
 
 def _not_scheduled() -> Draft:
-    return Draft("Scheduled", False, "NotValidated", "nothing is scheduled before every check is positive")
+    return Draft("Scheduled", False, _NOT_VALIDATED, "nothing is scheduled before every check is positive")
 
 
 def _plan(

@@ -61,6 +61,9 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
         condition = find(refused[0].status.conditions, "Validated")
         reason, message = (condition.reason, condition.message) if condition else ("Refused", "pre-flight refused it")
         return Evaluated(tuple(states), Draft("Evaluated", False, reason, message), tuple(start))
+    stuck = [job for job in jobs if job.status.phase == "Waiting"]
+    if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
+        return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
     reason, message = ("EvaluationRunning", "; ".join(lines)) if lines else ("EvaluationPending", "not started")
     return Evaluated(tuple(states), Draft("Evaluated", None, reason, message), tuple(start))
 

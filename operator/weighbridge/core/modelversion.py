@@ -69,7 +69,9 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
 def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated, now: datetime) -> ModelVersion:
     """This version with what was just learnt, so that its own claim is counted by the same rule as all others."""
     drafts = (resolution.resolved, resolution.complete, evaluated.draft)
-    conditions = settle(version.status.conditions, drafts, version.metadata.generation, now)
+    fresh = settle(version.status.conditions, drafts, version.metadata.generation, now)
+    types = {draft.type for draft in drafts}
+    conditions = (*fresh, *(each for each in version.status.conditions if each.type not in types))
     return version.model_copy(
         update={"status": version.status.model_copy(update={"resolved": resolution.pin, "conditions": conditions})}
     )

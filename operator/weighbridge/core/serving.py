@@ -7,13 +7,15 @@ from datetime import datetime
 from ..api.base import Key, seconds
 from ..api.modelversion import FINALIZER, DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
 from ..api.references import ModelPin
-from .conditions import Draft, stamp
+from .conditions import Draft, find, stamp
 from .election import Claim, pointer_value, rejection, standing, target_name, winner
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
 from .plan import Action, Cause, Repoint, SetFinalizer, Wake
 
 LOOK_AGAIN = 2.0
 """Seconds between looks at a rollout under way."""
+_AT_REST = ("Paused", "ScaledToZero")
+"""States of a workload in which nothing rolls out, so that no deadline runs."""
 _RESTORES = 2
 """How often somebody else's change of the pointer is taken back before the operator stops and says so."""
 
@@ -121,7 +123,9 @@ def _as_winner(situation: Situation, last: ServingState, target: TargetState) ->
 def _prove(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     """The pointer names this version: does the target serve it?"""
     state = last
-    if last.state not in ("Progressing", "Serving"):
+    said = find(situation.version.status.conditions, "Serving")
+    rested = said is not None and said.reason in _AT_REST and target.rollout.reason not in _AT_REST
+    if last.state not in ("Progressing", "Serving") or (last.state == "Progressing" and rested):
         state = last.model_copy(update={"state": "Progressing", "repointed_at": stamp(situation.now), "since": None})
     where = target_name(situation.entry.target_ref)
     failure = _failed(situation, state, target)
@@ -146,7 +150,8 @@ def _prove(situation: Situation, last: ServingState, target: TargetState) -> Out
             return Outcome(state, Draft("Serving", True, "Rolling", message), (), drift, LOOK_AGAIN)
         text = f"no pod of {where} is ready: {target.rollout.message or 'the rollout goes on'}"
         return Outcome(state, Draft("Serving", False, "NoReadyPods", text), (), drift, LOOK_AGAIN * 5)
-    return Outcome(state, Draft("Serving", None, "Progressing", target.rollout.message or "old pods go"), requeue=LOOK_AGAIN)
+    reason = target.rollout.reason if target.rollout.reason in _AT_REST else "Progressing"
+    return Outcome(state, Draft("Serving", None, reason, target.rollout.message or "old pods go"), requeue=LOOK_AGAIN)
 
 
 def _proved(probe: ProbeOutcome | None) -> bool:
@@ -155,10 +160,10 @@ def _proved(probe: ProbeOutcome | None) -> bool:
 
 def _failed(situation: Situation, state: ServingState, target: TargetState) -> tuple[RollbackTrigger, str] | None:
     """Positive evidence that this version does not serve, or None."""
-    if target.rollout.state == "Failed" and (state.state == "Progressing" or not target.serving.get(situation.wished)):
-        return "RolloutFailed", target.rollout.message
-    if state.state != "Progressing" or state.repointed_at is None:
+    if state.state != "Progressing" or state.repointed_at is None or target.rollout.reason in _AT_REST:
         return None
+    if target.rollout.state == "Failed":
+        return "RolloutFailed", target.rollout.message
     deadline = seconds(situation.entry.progress_deadline)
     if (situation.now - state.repointed_at).total_seconds() <= deadline:
         return None

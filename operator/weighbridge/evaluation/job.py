@@ -16,6 +16,7 @@ _EXITS = {
     EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
 }
 """What our own engine's exit codes mean; another image's say only that it failed."""
+_NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 _REASONS = {
     "DeadlineExceeded": ("DeadlineExceeded", "the evaluation ran longer than spec.activeDeadline"),
     "BackoffLimitExceeded": ("EngineFailed", "the engine's pod failed; see its log"),
@@ -39,6 +40,7 @@ def job_facts(job: Mapping[str, Any], owner: EvaluationJob, pods: Sequence[Mappi
             reason, message = detail
     else:
         state = "Running" if status.get("ready", 0) else "Waiting"
+        reason, message = (state == "Waiting" and _obstacle(pods)) or ("", "")
     return JobFacts(
         uid=metadata["uid"],
         ours=any(each.get("uid") == owner.metadata.uid for each in metadata.get("ownerReferences", ())),
@@ -58,6 +60,20 @@ def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultPr
             ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
             if container["name"] == REPORTER and ended.get("message"):
                 return read_summary(ended["message"], digest)
+    return None
+
+
+def _obstacle(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """What keeps a pod from starting."""
+    for pod in pods:
+        name, status = pod["metadata"]["name"], pod.get("status", {})
+        for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+            waiting = container.get("state", {}).get("waiting", {}).get("reason", "")
+            if waiting in _NO_IMAGE:
+                return "ImageUnavailable", f"pod {name} cannot get the image of container {container['name']} ({waiting})"
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                return "Unschedulable", f"no node takes pod {name}: {condition.get('message', '')[:300]}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..api.modelversion import Pointer
@@ -10,6 +11,7 @@ from ..core.plan import Repoint
 
 FIELD_MANAGER = "weighbridge"
 _IMAGE_TROUBLE = {"ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+_CLOCKS_DIFFER = timedelta(seconds=10)
 _CRASHES = 3
 """Crashes of one container that is not ready after which the rollout has failed. Fewer may be a dependency that came late."""
 
@@ -30,15 +32,18 @@ def pointer_patch(action: Repoint) -> dict[str, Any]:
     }
 
 
-def target_state(deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], pointer: Pointer) -> TargetState:
-    """The Deployment as the decision needs it; `pods` are those its selector finds."""
+def target_state(
+    deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], pointer: Pointer, since: datetime | None = None
+) -> TargetState:
+    """The Deployment as the decision needs it; `pods` are those its selector finds. Only pods made since the pointer was given
+    (`since`) can show that this rollout fails: what an older pod went through says nothing about it."""
     template = deployment["spec"]["template"]["spec"]
     container = _container(template, pointer)
     variable = _variable(container, pointer)
     value = variable.get("value", "") if variable is not None and "valueFrom" not in variable else None
     metadata = deployment["metadata"]
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    newest = [pod for pod in living if value is not None and pod_pointer(pod, pointer) == value]
+    newest = [pod for pod in living if value is not None and pod_pointer(pod, pointer) == value and _made_since(pod, since)]
     return TargetState(
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
@@ -81,6 +86,10 @@ def _variable(container: Mapping[str, Any] | None, pointer: Pointer) -> Mapping[
     return found[-1] if found else None
 
 
+def _made_since(pod: Mapping[str, Any], since: datetime | None) -> bool:
+    return since is None or datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) >= since - _CLOCKS_DIFFER
+
+
 def _ready(pod: Mapping[str, Any]) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
@@ -116,6 +125,8 @@ def _rollout(deployment: Mapping[str, Any], newest: Sequence[Mapping[str, Any]],
     updated, available, total = (status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas"))
     if wanted and updated == available == total == wanted:
         return RolloutState("Complete")
+    if deployment["spec"].get("paused"):
+        return RolloutState("Progressing", "Paused", "the Deployment is paused: nothing rolls out before it is resumed")
     troubles = [trouble for pod in newest if (trouble := _pod_trouble(pod, pointer))]
     for trouble in troubles:
         if trouble.state == "Failed":

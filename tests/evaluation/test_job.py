@@ -1,0 +1,73 @@
+"""What is read from a Job and its pods, with bodies as a real cluster gives them."""
+
+from typing import Any
+
+import pytest
+
+from weighbridge.api import EvaluationJob
+from weighbridge.evaluation.job import job_facts
+
+MODEL = {"registryRef": {"name": "mlflow"}, "name": "m", "version": "1"}
+
+
+def owner(engine: str = "mlflow") -> EvaluationJob:
+    return EvaluationJob.model_validate(
+        {
+            "metadata": {"name": "e", "namespace": "ns", "uid": "u"},
+            "spec": {"model": MODEL, "evaluator": {"engine": engine, "image": "i"}},
+        }
+    )
+
+
+def job(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "j", "uid": "j", "ownerReferences": [{"uid": "u"}]}, "status": status}
+
+
+def failed(reason: str) -> dict[str, Any]:
+    return job(conditions=[{"type": "Failed", "status": "True", "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}])
+
+
+def pod(state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
+    containers = [{"name": "engine", "state": state}] if state else []
+    metadata = {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"metadata": metadata, "status": {"containerStatuses": containers, **status}}
+
+
+def ended(code: int, reason: str = "Error") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason}}
+
+
+UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}
+
+
+@pytest.mark.parametrize(
+    ("body", "pods", "state", "reason"),
+    [
+        (job(), [], "Waiting", ""),
+        (job(ready=1, startTime="2026-01-01T00:00:00Z"), [], "Running", ""),
+        (job(), [pod(conditions=[UNSCHEDULABLE])], "Waiting", "Unschedulable"),
+        (job(), [pod({"waiting": {"reason": "ImagePullBackOff"}})], "Waiting", "ImageUnavailable"),
+        (job(conditions=[{"type": "Complete", "status": "True"}]), [], "Complete", ""),
+        (failed("DeadlineExceeded"), [pod(ended(1))], "Failed", "DeadlineExceeded"),
+        (failed("BackoffLimitExceeded"), [], "Failed", "EngineFailed"),
+        (failed("BackoffLimitExceeded"), [pod(ended(1))], "Failed", "EngineFailed"),
+        (failed("BackoffLimitExceeded"), [pod(ended(0, "OOMKilled"))], "Failed", "OutOfMemory"),
+        (failed("PodFailurePolicy"), [pod(ended(2))], "Failed", "EvaluatorMisconfigured"),
+        (failed("PodFailurePolicy"), [pod(ended(3))], "Failed", "SubjectChanged"),
+        (failed("NewInNextVersion"), [], "Failed", "EngineFailed"),
+    ],
+)
+def test_the_state_and_its_reason(body: dict[str, Any], pods: list[dict[str, Any]], state: str, reason: str) -> None:
+    facts = job_facts(body, owner(), pods)
+    assert (facts.state, facts.reason) == (state, reason)
+    assert bool(facts.message) == bool(reason)
+
+
+def test_exit_codes_of_other_engines_mean_nothing_but_failure() -> None:
+    assert job_facts(failed("BackoffLimitExceeded"), owner("container"), [pod(ended(3))]).reason == "EngineFailed"
+
+
+def test_a_job_of_somebody_else_is_not_ours() -> None:
+    body = job()
+    body["metadata"]["ownerReferences"] = [{"uid": "another"}]
+    assert not job_facts(body, owner()).ours
