@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[1]
 WORD = re.compile(r"[A-Z][a-z]+([A-Z][a-z]+)+")
 OTHERS = set(
     """
-    BackoffLimitExceeded ErrImagePull PodScheduled BearerToken CrashLoopBackOff DeleteOptions DisruptionTarget ErrImageNeverPull EvaluationJob FailJob
+    BackoffLimitExceeded BearerToken CrashLoopBackOff DeleteOptions DisruptionTarget ErrImageNeverPull EvaluationJob FailJob
+    ErrImagePull PodScheduled
     IfNotPresent ImagePullBackOff InProgress InvalidImageName ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
     """.split()

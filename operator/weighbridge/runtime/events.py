@@ -18,8 +18,22 @@ from .cluster import Cluster
 _PATIENCE = 2.0
 _SILENT = frozenset({"Reconciling"})
 """Says nothing that another condition does not say better."""
-_ON_THE_WAY = frozenset({"Checking", "Evaluating", "InProgress", "Progressing", "Promoting", "Resolving", "Running", "Waiting"})
-"""Reasons of a condition that is false only because something takes its time."""
+_ON_THE_WAY = frozenset(
+    {
+        *(
+            "Checking",
+            "Creating",
+            "EvaluationPending",
+            "EvaluationRunning",
+            "NoClaim",
+            "NotEligible",
+            "NotResolved",
+            "NotValidated",
+        ),
+        *("Outranked", "Progressing", "Repointing", "Running", "Scheduled", "Superseded", "Suspended", "Deleting", "Electing"),
+    }
+)
+"""Reasons of a condition that is false without anything being wrong."""
 
 
 class Recorder:
