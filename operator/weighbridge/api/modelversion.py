@@ -210,7 +210,8 @@ class Drift(ApiModel):
     """One difference between what should be and what is."""
 
     type: DriftType
-    """Between what: see docs/concepts.md."""
+    """Pointer: the workload was edited by somebody else. Serving: pods serve something else. Registry: own tags or alias were changed.
+    Artifact: the content behind the version changed. Revoked: the version is gone. Unknown: it cannot be told."""
     message: Text = ""
     """What differs."""
     since: datetime
