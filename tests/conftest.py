@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.apiserver import ApiServer, Request
 from weighbridge.api import KINDS
@@ -19,6 +20,10 @@ from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection, Surroundings
 
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+settings.register_profile("patient", deadline=None)  # how long an example takes says nothing on a busy machine
+settings.load_profile("patient")
 
 
 @dataclass(frozen=True)

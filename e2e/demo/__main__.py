@@ -17,6 +17,9 @@ def main() -> int:
             stage.title(title)
             chapter(stage)
         epilogue(stage)
+    except KeyboardInterrupt:
+        stage.say("stopped; `make demo` tells the story anew, `make demo-clean` removes everything")
+        return 130
     except (AssertionError, Late) as failure:
         stage.say(f"✗ {failure}")
         stage.look_closer()

@@ -42,6 +42,7 @@ class Stage:
         self.operator.run("rollout", "restart", "deployment/weighbridge")
         self.operator.run("rollout", "status", "deployment/weighbridge", "--timeout=180s")
         self.kube.apply(MANIFESTS / "namespace.yaml")
+        self.say("taking an earlier story off the stage: all ModelVersions and EvaluationJobs of its namespace go")
         self._clear()
         self.say("an MLflow server in the cluster")
         self.kube.apply(MANIFESTS / "mlflow.yaml")

@@ -17,7 +17,7 @@ def first_version(stage: Stage) -> None:
     name = stage.apply_version("version-1")
     stage.follow(name, ("Serving",), EVALUATION + ROLLOUT)
     assert stage.pointer() == f"models:/{MODEL}/1"
-    stage.say(f"✓ promoted; for one biopsy it predicts malignant with {stage.predict():.3f}")
+    stage.say(f"✓ promoted; of one malignant biopsy it says malignant with {stage.predict():.3f}")
 
 
 def missing_version(stage: Stage) -> None:
@@ -51,7 +51,7 @@ def better_version(stage: Stage) -> None:
     after = stage.kube.until("predictions come from version 3", 20, lambda: (found := stage.predict()) != before and found)
     older = stage.kube.until("version 1 is superseded", 10, lambda: _phase(stage, f"{MODEL}-1", "Superseded"))
     assert condition(older, "Ready")["status"] == "True"
-    stage.say(f"✓ promoted; the same biopsy: {before:.3f} → {after:.3f}. Version 1 is Superseded and ready to take it back")
+    stage.say(f"✓ promoted; of the same biopsy: {before:.3f} → {after:.3f}. Version 1 is Superseded and ready to take it back")
 
 
 def crashing_version(stage: Stage) -> None:

@@ -204,8 +204,15 @@ def test_what_serves_is_not_given_away_before_the_winner_takes_it() -> None:
     misfit = after(model_version("2", serving=[entry]), targets=on("models:/model/1", has_container=False))
     plan = look(good, targets=on("models:/model/1"), siblings=(misfit,))
     assert repoints(plan) == []
-    assert condition(plan, "Ready") == ("True", "Outranked")
-    assert plan.status.serving[0].state == "Serving"
+    assert condition(plan, "Ready") == ("True", "Serving"), "what never fitted the target does not outrank it"
+    assert look(deleted(good), targets=on("models:/model/1"), siblings=(misfit,)).actions == (), "nor inherits it"
+    mended = look(misfit, targets=on("models:/model/1"), siblings=(good,))
+    after_mending = misfit.model_copy(update={"status": mended.status})
+    assert repoints(look(after_mending, targets=on("models:/model/1"), siblings=(good,))) == [("models:/model/2", "Promotion")]
+    rival = after(model_version("2", serving=[]))
+    rival = model_version("2").model_copy(update={"status": rival.status})
+    outranked = look(good, targets=on("models:/model/1"), siblings=(rival,))
+    assert condition(outranked, "Ready") == ("True", "Outranked")
     assert look(good, targets=on("models:/model/1"), siblings=(newer,)).status.phase == "Serving"
 
 
@@ -240,8 +247,11 @@ def test_no_deadline_runs_while_the_workload_is_at_rest() -> None:
     assert look(going, targets=slow, at=4206).status.phase == "RolledBack"
 
 
-def test_a_crash_after_the_proof_is_told_but_takes_nothing_away() -> None:
-    plan = look(serving("1"), targets=on("models:/model/1", state="Failed", serving={}))
+def test_a_crash_long_after_the_proof_is_told_but_takes_nothing_away() -> None:
+    crashed = on("models:/model/1", state="Failed", serving={})
+    soon = look(serving("1"), targets=crashed, at=60)
+    assert soon.status.serving[0].rejection is not None, "it crashed before its deadline was over: the proof came too early"
+    plan = look(serving("1"), targets=crashed, at=601)
     assert condition(plan, "Ready") == ("False", "NoReadyPods")
     assert plan.status.serving[0].rejection is None
 
@@ -260,6 +270,7 @@ def test_automatic_rollback_can_be_switched_off() -> None:
         (on("x", has_container=False), "ContainerNotFound"),
         (on("x", from_other_source=True), "PointerHasOtherSource"),
         (on("x", other_applier="argocd-controller"), "FieldOwnedByOther"),
+        ({REF: Known(target(None, serving={}), START)}, "PointerNotFound"),
     ],
 )
 def test_a_target_that_does_not_fit_is_left_alone(seen: Any, reason: str) -> None:
@@ -302,6 +313,10 @@ def test_somebody_elses_change_is_put_back_twice_and_then_reported() -> None:
     assert condition(plan, "Ready") == ("False", "FieldOwnedByOther")
     stuck = version.model_copy(update={"status": plan.status})
     assert repoints(look(stuck, targets=on("models:/model/other"))) == []
+    freed = {REF: Known(target(None, serving={}), START)}
+    assert repoints(look(stuck, targets=freed)) == [("models:/model/1", "Promotion")], "the field is free again"
+    changed = stuck.model_copy(update={"metadata": stuck.metadata.model_copy(update={"generation": 2})})
+    assert repoints(look(changed, targets=on("models:/model/other"))) == [("models:/model/1", "Promotion")], "a new commit"
 
 
 @pytest.mark.parametrize(
@@ -336,6 +351,14 @@ def test_a_lost_evaluation_object_takes_no_verdict_away() -> None:
     plan = look(version, evaluations={}, targets=on("models:/model/1"))
     assert plan.status.phase == "Serving"
     assert not [action for action in plan.actions if isinstance(action, Create)]
+
+
+def test_deleting_an_evaluation_that_ended_in_error_runs_it_again() -> None:
+    version = model_version("1")
+    job = verdict(version, "Error")
+    failed = after(version, evaluations={job.metadata.name: job})
+    assert failed.status.phase == "Refused"
+    assert [type(action) for action in look(failed, evaluations={}).actions] == [Create]
 
 
 def test_a_changed_gate_is_evaluated_while_the_version_serves_on() -> None:

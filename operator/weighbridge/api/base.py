@@ -60,8 +60,11 @@ Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-
 Text = Annotated[str, Field(max_length=1024)]
 Duration = Annotated[
     str,
-    Field(max_length=32, pattern=r"^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?$"),
-    Cel("size(self) > 0 && duration(self) > duration('0s')", "write a duration such as 30s, 10m or 2h"),
+    Field(max_length=32),
+    Cel(
+        "self.matches('^([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?$') && self != '' && duration(self) > duration('0s')",
+        "write a duration such as 30s, 10m or 2h",
+    ),
 ]
 """A duration in hours, minutes and seconds, such as `30s`, `10m`, `1h30m`."""
 

@@ -14,10 +14,11 @@ class MlflowConnection(ApiModel):
 
     url: Annotated[
         str,
-        Field(min_length=8, max_length=512, pattern=r"^https?://[^/?#@\s]+(/[^?#@\s]*)?$"),
+        Field(min_length=8, max_length=512),
         Cel(
-            "isURL(self) && (url(self).getPort() == '' || int(url(self).getPort()) < 65536)",
-            "write the server's address as https://host[:port][/path]",
+            "self.matches('^https?://[^/?#@ ]+(/[^?#@ ]*)?$') && isURL(self)"
+            " && (url(self).getPort() == '' || int(url(self).getPort()) < 65536)",
+            "write the server's address as https://host[:port][/path], without user, query or fragment",
         ),
     ]
     """Address of the server: `https://host[:port][/path]`, without user, query or fragment."""

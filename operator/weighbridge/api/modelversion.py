@@ -48,7 +48,7 @@ class Pointer(ApiModel):
     container: Annotated[str, Field(min_length=1, max_length=63)]
     """Name of the container."""
     env: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Environment variable that names the model to serve."""
+    """Environment variable that names the model to serve. The container must declare it; a declaration without value will do."""
     value: Annotated[
         str,
         Field(min_length=1, max_length=512),
@@ -210,8 +210,8 @@ class Drift(ApiModel):
     """One difference between what should be and what is."""
 
     type: DriftType
-    """Pointer: the workload was edited by somebody else. Serving: pods serve something else. Registry: own tags or alias were changed.
-    Artifact: the content behind the version changed. Revoked: the version is gone. Unknown: it cannot be told."""
+    """Pointer: the workload was edited by somebody else. Serving: pods serve something else. Registry: own tags or alias were
+    changed. Artifact: the content behind the version changed. Revoked: the version is gone. Unknown: it cannot be told."""
     message: Text = ""
     """What differs."""
     since: datetime

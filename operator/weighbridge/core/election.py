@@ -68,19 +68,23 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
     status = version.status
     state = standing(version, target)
     rejected = bool(state and rejection(version, state))
+    # What never fitted the target cannot win it; what once held it keeps its claim.
+    unfit = bool(state and state.state == "Blocked" and state.repointed_at is None)
     answers = [find(status.conditions, kind) for kind in ("Resolved", "LineageComplete", "Evaluated")]
     granted = all(answer is not None and answer.status == "True" for answer in answers)
     refused = rejected or any(answer is not None and answer.status == "False" for answer in answers)
     serves = bool(state and state.state == "Serving")
     holds = bool(state and state.state in ("Serving", "Progressing"))
     # What holds the target loses it only to evidence: a question that is open again (a changed gate, say) is none.
-    eligible = status.resolved is not None and not refused and (granted or holds) and (not version.spec.suspend or holds)
+    eligible = (
+        status.resolved is not None and not refused and not unfit and (granted or holds) and (not version.spec.suspend or holds)
+    )
     return Claim(
         name=version.metadata.name,
         precedence=version.spec.precedence,
         created_at=status.resolved.created_at if status.resolved else None,
         eligible=eligible,
-        undecided=not eligible and not refused and not version.spec.suspend,
+        undecided=not eligible and not refused and not unfit and not version.spec.suspend,
         value=pointer_value(entry, status.resolved) if status.resolved else "",
         rejected=rejected,
         serves=serves,

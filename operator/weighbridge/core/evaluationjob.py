@@ -151,7 +151,9 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
     assert state is not None
     found = facts.job
     if found is None:
-        problem = ResultProblem("JobDeleted", "the evaluation's Job was deleted before it ended; create a new EvaluationJob")
+        problem = ResultProblem(
+            "JobDeleted", "the evaluation's Job was deleted before it ended; delete this EvaluationJob and make it anew"
+        )
         return _finish(job, problem, state, now)
     if not found.ours:
         problem = ResultProblem("NameTaken", f"Job {state.name} belongs to something else; delete it or rename this evaluation")

@@ -34,11 +34,12 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     states: list[EvaluationState] = []
     start: list[Action] = []
     lines: list[str] = []
-    remembered = {state.job: state for state in version.status.evaluations if state.verdict is not None}
+    # A verdict outlives its object; an error is none, so that deleting the object runs the evaluation again.
+    remembered = {state.job: state for state in version.status.evaluations if state.verdict not in (None, "Error")}
     for evaluation in wanted:
         name = evaluation_name(version, evaluation, pin.digest)
         job = facts.evaluations.get(name)
-        if job is None and name in remembered:  # a verdict outlives the object it was found in
+        if job is None and name in remembered:
             states.append(remembered[name])
             lines.append(f"{evaluation.name}: {remembered[name].message}")
             continue
@@ -64,7 +65,11 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     stuck = [job for job in jobs if job.status.phase == "Waiting"]
     if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
-    reason, message = ("EvaluationRunning", "; ".join(lines)) if lines else ("EvaluationPending", "not started")
+    reason, message = (
+        ("EvaluationRunning", "; ".join(lines))
+        if lines
+        else ("EvaluationPending", "waits for its turn: newer versions are decided first")
+    )
     return Evaluated(tuple(states), Draft("Evaluated", None, reason, message), tuple(start))
 
 

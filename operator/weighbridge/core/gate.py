@@ -39,7 +39,8 @@ def _line(rule: GateRule, metrics: Sequence[Metric]) -> GateLine:
     found = _matching(rule, metrics)
     if len(found) != 1:
         problem = "was not reported" if not found else "was reported more than once"
-        return GateLine(rule=words(rule), verdict="Error", message=f"{rule.metric} {problem} by the engine")
+        reported = ", ".join(sorted({metric.name for metric in metrics}))[:400] or "nothing"
+        return GateLine(rule=words(rule), verdict="Error", message=f"{rule.metric} {problem} by the engine; reported: {reported}")
     metric = found[0]
     verdict, message = _weigh(rule, metric)
     return GateLine(rule=words(rule), verdict=verdict, value=metric.value if math.isfinite(metric.value) else None, message=message)

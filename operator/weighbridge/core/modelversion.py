@@ -6,13 +6,14 @@ from datetime import datetime
 from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
 from .conditions import Draft, Summary, settle, stamp
-from .election import Claim, claim, may_evaluate
+from .election import Claim, claim, may_evaluate, target_name
 from .evaluations import Evaluated, evaluate
 from .facts import Failed
 from .plan import Action, Plan
 from .release import release
 from .resolution import Resolution, resolve
-from .serving import Outcome, Situation, serve
+from .serving import serve
+from .situation import Outcome, Situation
 from .versionfacts import VersionFacts
 from .writeback import write_back
 
@@ -37,7 +38,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         evaluated.draft,
         _worst(outcomes),
         told.draft,
-        _in_sync(drift),
+        _in_sync(drift, resolution, outcomes),
         *summary.drafts(),
     )
     generation = version.metadata.generation
@@ -107,7 +108,12 @@ def _worst(outcomes: Iterable[Outcome]) -> Draft:
     return drafts[0] if drafts else Draft("Serving", False, "NoClaim", "this version claims no workload in its stage")
 
 
-def _in_sync(drift: list[tuple[DriftType, str]]) -> Draft:
+def _in_sync(drift: list[tuple[DriftType, str]], resolution: Resolution, outcomes: list[Outcome]) -> Draft:
+    unseen = [outcome.draft for outcome in outcomes if not outcome.state.observed and outcome.state.state == "Blocked"]
+    if not drift and resolution.pin is None:
+        return Draft("InSync", None, "NotResolved", "nothing is pinned yet that could be compared")
+    if not drift and unseen:
+        return Draft("InSync", None, unseen[0].reason, unseen[0].message)
     if not drift:
         return Draft("InSync", True, "NoDrift", "registry, pointer and pods agree")
     known = [each for each in drift if each[0] != "Unknown"]
@@ -134,8 +140,16 @@ def _summary(
     if evaluated.draft.status is None:
         return Summary("InProgress", evaluated.draft.reason, evaluated.draft.message), "Evaluating"
     if not outcomes:
-        return Summary("Ready", "Weighed", "pinned and passed; it claims no workload in this stage"), "Weighed"
+        return Summary("Ready", "Weighed", _unclaimed(version)), "Weighed"
     return _standing(outcomes)
+
+
+def _unclaimed(version: ModelVersion) -> str:
+    entries = version.spec.serving
+    if not entries:
+        return "pinned and passed; spec.serving names no workload"
+    where = target_name(entries[0].target_ref)
+    return f"pinned and passed; its stage is {version.spec.stage}: set stage to {entries[0].stage} to serve on {where}"
 
 
 def _standing(outcomes: list[Outcome]) -> tuple[Summary, str]:

@@ -1,16 +1,14 @@
 """One version and one target: elect, re-point, prove, give back. Positive evidence alone takes a target away from a version."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from ..api.base import Key, seconds
-from ..api.modelversion import FINALIZER, DriftType, ModelVersion, Rejection, RollbackTrigger, Serving, ServingState
-from ..api.references import ModelPin
+from ..api.modelversion import FINALIZER, DriftType, Rejection, RollbackTrigger, Serving, ServingState
 from .conditions import Draft, find, stamp
-from .election import Claim, pointer_value, rejection, standing, target_name, winner
+from .election import Claim, rejection, target_name, winner
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
 from .plan import Action, Cause, Repoint, SetFinalizer, Wake
+from .situation import Outcome, Situation
 
 LOOK_AGAIN = 2.0
 """Seconds between looks at a rollout under way."""
@@ -18,48 +16,6 @@ _AT_REST = ("Paused", "ScaledToZero")
 """States of a workload in which nothing rolls out, so that no deadline runs."""
 _RESTORES = 2
 """How often somebody else's change of the pointer is taken back before the operator stops and says so."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What is to be said and done about one target."""
-
-    state: ServingState
-    draft: Draft
-    """Serving."""
-    actions: tuple[Action, ...] = ()
-    drift: tuple[tuple[DriftType, str], ...] = ()
-    requeue: float | None = None
-
-
-@dataclass(frozen=True)
-class Situation:
-    """A version, its claim, the others' claims, and the target as it is."""
-
-    version: ModelVersion
-    entry: Serving
-    pin: ModelPin | None
-    claims: Sequence[Claim]
-    """All claims on the target, this version's included."""
-    target: Known[TargetState] | Absent | Failed
-    probe: ProbeOutcome | None
-    now: datetime
-
-    @property
-    def last(self) -> ServingState:
-        return standing(self.version, self.entry.target_ref) or ServingState(
-            target=target_name(self.entry.target_ref), state="Waiting"
-        )
-
-    @property
-    def wished(self) -> str:
-        return pointer_value(self.entry, self.pin) if self.pin else ""
-
-    @property
-    def held(self) -> bool:
-        """Whether the pointer was seen to name this version: only then can somebody else have changed it. One that was never seen
-        there is a patch that got lost."""
-        return self.last.state in ("Progressing", "Serving") and self.last.observed == self.wished != ""
 
 
 def serve(situation: Situation) -> Outcome:
@@ -78,7 +34,7 @@ def serve(situation: Situation) -> Outcome:
     last = last.model_copy(update={"observed": (target.pointer or "")[:1024]})
     if situation.version.spec.suspend:
         return _frozen(situation, last, target)
-    if trouble := _misfit(situation.entry, target):
+    if trouble := _misfit(situation.entry, target, last):
         reason, message = trouble
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, reason, message))
@@ -98,7 +54,7 @@ def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Ou
     return Outcome(last, draft)
 
 
-def _misfit(entry: Serving, target: TargetState) -> tuple[str, str] | None:
+def _misfit(entry: Serving, target: TargetState, last: ServingState) -> tuple[str, str] | None:
     where = target_name(entry.target_ref)
     if not target.has_container:
         return "ContainerNotFound", f"{where} has no container {entry.pointer.container}; correct serving.pointer.container"
@@ -107,6 +63,9 @@ def _misfit(entry: Serving, target: TargetState) -> tuple[str, str] | None:
             "PointerHasOtherSource",
             f"{entry.pointer.env} of {where} takes its value from elsewhere (valueFrom); give it a value",
         )
+    if target.pointer is None and not target.from_other_source and last.repointed_at is None:
+        declared = f"container {entry.pointer.container} of {where} declares no {entry.pointer.env}"
+        return "PointerNotFound", f"{declared}; correct serving.pointer.env, or declare it there (without a value)"
     return None
 
 
@@ -136,7 +95,8 @@ def _prove(situation: Situation, last: ServingState, target: TargetState) -> Out
             since = state.since or stamp(situation.now)
             served = state.model_copy(update={"state": "Serving", "since": since})
             pods = sum(target.serving.values())
-            return Outcome(served, Draft("Serving", True, "Proved", f"{where} serves {situation.wished} from {pods} pods"))
+            many = "" if pods == 1 else "s"
+            return Outcome(served, Draft("Serving", True, "Proved", f"{where} serves {situation.wished} from {pods} pod{many}"))
         message = situation.probe.message if situation.probe else "waiting for the probe's answer"
         if state.state == "Serving" and situation.probe is not None:  # proved before, and now it does not answer
             draft = Draft("Serving", False, "ProbeFailed", message)
@@ -160,11 +120,14 @@ def _proved(probe: ProbeOutcome | None) -> bool:
 
 def _failed(situation: Situation, state: ServingState, target: TargetState) -> tuple[RollbackTrigger, str] | None:
     """Positive evidence that this version does not serve, or None."""
-    if state.state != "Progressing" or state.repointed_at is None or target.rollout.reason in _AT_REST:
+    if state.repointed_at is None or target.rollout.reason in _AT_REST:
         return None
-    if target.rollout.state == "Failed":
-        return "RolloutFailed", target.rollout.message
     deadline = seconds(situation.entry.progress_deadline)
+    proved = (situation.now - state.since).total_seconds() if state.state == "Serving" and state.since else 0.0
+    if target.rollout.state == "Failed" and proved <= deadline and not target.serving.get(situation.wished):
+        return "RolloutFailed", target.rollout.message
+    if state.state != "Progressing":
+        return None
     if (situation.now - state.repointed_at).total_seconds() <= deadline:
         return None
     if target.rollout.state == "Complete" and situation.probe is not None and not _proved(situation.probe):
@@ -177,11 +140,9 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
     where, env = target_name(situation.entry.target_ref), situation.entry.pointer.env
     held = situation.held
     foreign = f"{env} of {where} is {target.pointer or 'empty'}"
-    if (
-        target.other_applier is not None
-        or (held and last.restored >= _RESTORES)
-        or (last.state == "Blocked" and last.restored >= _RESTORES)
-    ):
+    same = situation.version.status.observed_generation == situation.version.metadata.generation
+    tired = (held or last.state == "Blocked") and last.restored >= _RESTORES and same
+    if target.other_applier is not None or (tired and target.pointer is not None):
         if owner := target.other_applier:
             message = f"{foreign}, applied by {owner}; take {env} out of what {owner} applies"
         else:

@@ -63,8 +63,10 @@ def write_back(
         state = last if told else RegistryState(alias=order.alias or "", tags=dict(order.tags), written_at=stamp(now))
         return WriteBackOutcome(state, Draft("RegistrySynced", True, "Synced", "the registry says what is observed"))
     if told:
-        what = f"alias {order.alias} was moved" if not alias_said else "own tags were changed"
-        message = f"{what} in the registry by somebody else; move it back, or promote the version it points at"
+        if not alias_said:
+            message = f"alias {order.alias} was moved in the registry; move it back, or promote the version it points at"
+        else:
+            message = "own tags were overwritten in the registry, by a person or by another ModelVersion of the same version"
         return WriteBackOutcome(last, Draft("RegistrySynced", False, "ChangedInRegistry", message), (), (("Registry", message),))
     action: tuple[Action, ...] = (WriteRegistry(facts.registry.metadata.name, order),)
     failed = facts.last_write

@@ -1,0 +1,54 @@
+"""One version and one target, as the decision about them sees them, and what it says about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..api.modelversion import DriftType, ModelVersion, Serving, ServingState
+from ..api.references import ModelPin
+from .conditions import Draft
+from .election import Claim, pointer_value, standing, target_name
+from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
+from .plan import Action
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be said and done about one target."""
+
+    state: ServingState
+    draft: Draft
+    """Serving."""
+    actions: tuple[Action, ...] = ()
+    drift: tuple[tuple[DriftType, str], ...] = ()
+    requeue: float | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A version, its claim, the others' claims, and the target as it is."""
+
+    version: ModelVersion
+    entry: Serving
+    pin: ModelPin | None
+    claims: Sequence[Claim]
+    """All claims on the target, this version's included."""
+    target: Known[TargetState] | Absent | Failed
+    probe: ProbeOutcome | None
+    now: datetime
+
+    @property
+    def last(self) -> ServingState:
+        return standing(self.version, self.entry.target_ref) or ServingState(
+            target=target_name(self.entry.target_ref), state="Waiting"
+        )
+
+    @property
+    def wished(self) -> str:
+        return pointer_value(self.entry, self.pin) if self.pin else ""
+
+    @property
+    def held(self) -> bool:
+        """Whether the pointer was seen to name this version: only then can somebody else have changed it. One that was never seen
+        there is a patch that got lost."""
+        return self.last.state in ("Progressing", "Serving") and self.last.observed == self.wished != ""
