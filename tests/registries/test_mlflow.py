@@ -196,9 +196,8 @@ def test_dataset_names_are_taken_literally(mlflow_server: MlflowServer, name: st
     assert dataset_refusal(mlflow_server, unique)[0] in ("ArtifactMissing", "ArtifactUnsupported")  # found, without files
 
 
-@pytest.mark.parametrize("name", ["both ' and \"", "line\nbreak"])
-def test_dataset_names_no_search_can_express(mlflow_server: MlflowServer, name: str) -> None:
-    assert dataset_refusal(mlflow_server, name)[0] == "DatasetNotFound"
+def test_a_dataset_name_no_search_can_express(mlflow_server: MlflowServer) -> None:
+    assert dataset_refusal(mlflow_server, "both ' and \"")[0] == "DatasetNotFound"
 
 
 def test_latest_state_of_a_dataset_and_a_named_one(mlflow_server: MlflowServer) -> None:
