@@ -5,7 +5,6 @@ import time
 
 from e2e.demo.stage import Stage
 from e2e.demo.story import CHAPTERS, epilogue
-from e2e.kube import Late
 
 
 def main() -> int:
@@ -20,7 +19,7 @@ def main() -> int:
     except KeyboardInterrupt:
         stage.say("stopped; `make demo` tells the story anew, `make demo-clean` removes everything")
         return 130
-    except (AssertionError, Late) as failure:
+    except AssertionError as failure:
         stage.say(f"✗ {failure}")
         stage.look_closer()
         return 1

@@ -8,7 +8,7 @@ from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
-from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, not_creatable
+from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
@@ -35,7 +35,7 @@ class EvaluationJobController:
         model: Fact[Any] = Pending()
         datasets: tuple[Fact[Any], ...] = tuple(Pending() for _ in resource.spec.datasets)
         if resource.status.job is None or (resource.status.job.started_at is None and resource.status.verdict is None):
-            age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if not_creatable(resource) else FRESH
+            age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if refused_creation(resource) else FRESH
             found = registries[resource.spec.model.registry_ref.name]
             model = ports.registries.model(found, resource.spec.model, resource.key, max_age=age) if found else Pending()
             datasets = tuple(

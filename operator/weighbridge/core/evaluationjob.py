@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..api.base import seconds
+from ..api.base import Condition, seconds
 from ..api.evaluationjob import (
     Check,
     EvaluationJob,
@@ -61,7 +61,7 @@ def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manife
         return _plan(job, now, summary, (validated, _not_scheduled()), phase="Refused", preflight=checks, requeue=RECHECK)
     answers = (facts.model, *facts.datasets)
     oldest = max(((now - answer.at).total_seconds() for answer in answers if isinstance(answer, Known)), default=0.0)
-    if not waiting and oldest > FRESH and not_creatable(job):
+    if not waiting and oldest > FRESH and refused_creation(job):
         return Plan(job.status, requeue_after=max(1.0, RETRY_CREATE - oldest))
     if waiting or oldest > FRESH:
         first = waiting[0] if waiting else None
@@ -73,10 +73,13 @@ def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manife
     return _schedule(job, facts, checks, now, manifest)
 
 
-def not_creatable(job: EvaluationJob) -> bool:
-    """Whether the cluster refused the Job the last time; then it is tried again at longer intervals, and the status stays."""
+def refused_creation(job: EvaluationJob) -> Condition | None:
+    """What the status says where the cluster refused the Job the last time; then it is tried again at longer intervals, and the
+    status stays."""
     scheduled = find(job.status.conditions, "Scheduled")
-    return scheduled is not None and scheduled.status == "False" and scheduled.reason != _NOT_VALIDATED
+    if scheduled is None or scheduled.status != "False" or scheduled.reason == _NOT_VALIDATED:
+        return None
+    return scheduled
 
 
 def _schedule(job: EvaluationJob, facts: EvaluationFacts, checks: tuple[Check, ...], now: datetime, manifest: Manifest) -> Plan:
@@ -87,9 +90,8 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, checks: tuple[Check, .
     resolved = Resolved(model=facts.model.value.pin, datasets=datasets)
     name = job_name(job)
     create = Create(manifest(job, resolved, registry, name))
-    last = find(job.status.conditions, "Scheduled")
-    failure = facts.failure
-    if not_creatable(job) and last is not None and (failure is None or failure.reason == last.reason):
+    last, failure = refused_creation(job), facts.failure
+    if last is not None and (failure is None or failure.reason == last.reason):
         return Plan(job.status, (create,))  # the same refusal may be worded anew each time: no reason to write it anew
     if failure is not None:  # the Job could not be created: say why, and try again
         phase, summary = "Waiting", Summary("InProgress", failure.reason, failure.message)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..api.base import seconds
-from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
+from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
 from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, may_evaluate, target_name
 from .evaluations import Evaluated, evaluate
@@ -27,7 +27,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     resolution = resolve(version, facts)
     evaluated = evaluate(version, resolution.pin, facts)
     me = _so_far(version, resolution, evaluated, now)
-    outcomes = [_serve(me, entry_index, resolution, facts, now) for entry_index in _claimed(me)]
+    outcomes = [_serve(me, entry, resolution, facts, now) for entry in _claimed(me)]
     serving = tuple(outcome.state for outcome in outcomes)
     told = write_back(version, resolution.pin, evaluated.states, serving, facts=facts, now=now)
     drift = [*resolution.drift, *(each for outcome in outcomes for each in outcome.drift), *told.drift]
@@ -57,7 +57,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     )
     actions: list[Action] = []
     if not version.spec.suspend:
-        if _my_turn(me, facts):
+        if evaluated.start and _my_turn(me, facts):
             actions += evaluated.start
         actions += [action for outcome in outcomes for action in outcome.actions]
         actions += told.actions
@@ -78,19 +78,17 @@ def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated,
     )
 
 
-def _claimed(version: ModelVersion) -> list[int]:
-    return [index for index, entry in enumerate(version.spec.serving) if entry.stage == version.spec.stage]
+def _claimed(version: ModelVersion) -> list[Serving]:
+    return [entry for entry in version.spec.serving if entry.stage == version.spec.stage]
 
 
-def _claims(version: ModelVersion, index: int, facts: VersionFacts) -> list[Claim]:
-    target = version.spec.serving[index].target_ref
+def _claims(version: ModelVersion, target: TargetRef, facts: VersionFacts) -> list[Claim]:
     return [found for each in (version, *facts.siblings) if (found := claim(each, target)) is not None]
 
 
-def _serve(version: ModelVersion, index: int, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
-    entry = version.spec.serving[index]
+def _serve(version: ModelVersion, entry: Serving, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
     target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
-    claims = _claims(version, index, facts)
+    claims = _claims(version, entry.target_ref, facts)
     return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now))
 
 
@@ -98,7 +96,7 @@ def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:
     """Evaluations run newest claim first; a version that claims nothing waits for nobody."""
     name = version.metadata.name
     return version.spec.stage != "Archived" and all(
-        may_evaluate(name, _claims(version, index, facts)) for index in _claimed(version)
+        may_evaluate(name, _claims(version, entry.target_ref, facts)) for entry in _claimed(version)
     )
 
 

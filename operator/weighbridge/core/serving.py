@@ -154,7 +154,7 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
     if unknown and failing is None and last.state == "Waiting" and not any(claim.serves for claim in situation.claims):
         # Nothing serves yet: an older version must not go first only because its registry answered sooner.
         text = f"{where} waits until {unknown[0]} is resolved too: it may be the newer one"
-        return Outcome(last.model_copy(update={"state": "Waiting"}), Draft("Serving", None, "Electing", text))
+        return Outcome(last, Draft("Serving", None, "Electing", text))
     cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
     state = last.model_copy(
         update={
