@@ -122,18 +122,28 @@ class EvaluationTemplate(ApiModel):
     """How long the finished pod is kept after its result was recorded."""
 
 
+class Fallback(ApiModel):
+    """What is evaluated instead of a model that does not exist."""
+
+    models: Annotated[tuple[ModelReference, ...], Field(max_length=4)] = ()
+    """Models to evaluate instead, in this order, where the wanted one definitely does not exist; never in an outage."""
+
+
 class EvaluationJobSpec(EvaluationTemplate):
     """One evaluation of one model. Immutable: a new question is a new object."""
 
     model: ModelReference
     """The model to weigh."""
+    fallback: Fallback = Fallback()
+    """What is evaluated instead where the model definitely does not exist. Said loudly; the score is never the missing model's."""
 
 
 class Check(ApiModel):
     """One pre-flight check."""
 
-    name: Annotated[str, Field(max_length=64)]
-    """What was checked: `Registry`, `Model`, `ModelArtifact`, `Dataset/<name>`."""
+    name: Annotated[str, Field(max_length=128)]
+    """What was checked: subject and layer, e.g. `Model/Exists`, `Model/Access`, `Model/Complete`, `Model/Format`,
+    `Dataset/holdout/Exists`, `Model/Fallback-1/Exists`, `Registry/hub`, `Engine`."""
     result: Literal["Passed", "Failed", "Waiting"]
     """Failed is a definite no; Waiting could not be told yet."""
     reason: Annotated[str, Field(max_length=64)]
@@ -161,6 +171,8 @@ class Metric(ApiModel):
 class Results(ApiModel):
     """What the engine measured."""
 
+    model: Annotated[str, Field(max_length=1024)] = ""
+    """Address of the model that was really evaluated."""
     metrics: Annotated[tuple[Metric, ...], Field(max_length=128)] = ()
     """The metrics."""
     sha256: Annotated[str, Field(max_length=64)]
@@ -191,13 +203,32 @@ class Verdict(ApiModel):
     """One line per gate rule."""
 
 
+class ResolvedModel(ModelPin):
+    """The pinned model."""
+
+    fallback: bool = False
+    """Whether it is a fallback: another one than was asked for."""
+
+
+class ResolvedDataset(DatasetPin):
+    """A pinned dataset."""
+
+    fallback: bool = False
+    """Whether it is a fallback: another one than was asked for."""
+
+
 class Resolved(ApiModel):
     """What the names in the spec meant when they were checked."""
 
-    model: ModelPin
+    model: ResolvedModel
     """The pinned model."""
-    datasets: Annotated[tuple[DatasetPin, ...], Field(max_length=8)] = ()
+    datasets: Annotated[tuple[ResolvedDataset, ...], Field(max_length=8)] = ()
     """The pinned datasets."""
+
+    @property
+    def fallback(self) -> bool:
+        """Whether anything else than what was asked for is evaluated."""
+        return self.model.fallback or any(each.fallback for each in self.datasets)
 
 
 class JobState(ApiModel):
@@ -218,8 +249,8 @@ class EvaluationJobStatus(ApiModel):
     """The generation of the spec this status speaks of."""
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
-    preflight: Annotated[tuple[Check, ...], Field(max_length=16)] = ()
-    """Each check made before anything was scheduled."""
+    preflight: Annotated[tuple[Check, ...], Field(max_length=128)] = ()
+    """Each check made before anything was scheduled, in order. Of a subject that failed one, the checks behind it are not listed."""
     resolved: Resolved | None = None
     """Pins of model and datasets."""
     job: JobState | None = None
@@ -231,7 +262,7 @@ class EvaluationJobStatus(ApiModel):
     score: Annotated[str, Field(max_length=64)] = ""
     """The first gate metric, for `kubectl get`."""
     conditions: Conditions = ()
-    """`Validated`, `Scheduled`, `Complete`, `Ready`, `Reconciling`, `Stalled`."""
+    """`Validated`, `FallbackUsed`, `Scheduled`, `Complete`, `Ready`, `Reconciling`, `Stalled`."""
 
 
 class EvaluationJob(Resource):
@@ -247,6 +278,8 @@ class EvaluationJob(Resource):
             Column("Phase", ".status.phase"),
             Column("Score", ".status.score"),
             Column("Verdict", ".status.verdict.result"),
+            Column("Fallback", ".status.conditions[?(@.type=='FallbackUsed')].status"),
+            Column("Evaluated", ".status.resolved.model.uri", priority=1),
             Column("Reason", ".status.conditions[?(@.type=='Ready')].reason"),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", priority=1),
             Column("Age", ".metadata.creationTimestamp", "date"),

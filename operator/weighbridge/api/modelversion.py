@@ -12,6 +12,7 @@ from .references import Digest, Lineage, LineagePart, ModelPin, ModelReference
 
 RollbackTrigger = Literal["RolloutFailed", "ProbeFailed"]
 DriftType = Literal["Pointer", "Serving", "Registry", "Artifact", "Revoked", "Unknown"]
+_OWN_EVIDENCE = "a version is promoted on its own evidence alone: remove fallback (an EvaluationJob of yours may have one)"
 _ONE_BAR = "every evaluation needs at least one gate rule: without a bar nothing can pass"
 
 
@@ -27,7 +28,11 @@ class Evaluation(ApiModel):
 
     name: Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
     """Name of the evaluation within this version."""
-    template: Annotated[EvaluationTemplate, Cel("has(self.gate) && size(self.gate) > 0", _ONE_BAR)]
+    template: Annotated[
+        EvaluationTemplate,
+        Cel("has(self.gate) && size(self.gate) > 0", _ONE_BAR),
+        Cel("!has(self.datasets) || self.datasets.all(each, !has(each.fallback) || size(each.fallback) == 0)", _OWN_EVIDENCE),
+    ]
     """The EvaluationJob to run, without its model."""
 
 

@@ -64,6 +64,12 @@ class ModelSnapshot:
     """Own tags (`weighbridge.dev/…`) of the version."""
     aliases: frozenset[str]
     """Aliases of the model that point at this version now."""
+    formats: frozenset[str] = frozenset()
+    """What its files can be loaded as: `mlflow`, `safetensors`, `gguf`, `onnx`, `pickle`, …"""
+    unsafe: str = ""
+    """Why loading it runs code that came with it, for people: `weights only as pickle (model.bin)`; empty where it does not."""
+    notice: str = ""
+    """What people should know though nothing is wrong: `was renamed to organisation/name`."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,17 @@ class ServerInfo:
     """A registry that answers with valid credentials."""
 
     version: str
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """A measured value on a dataset, for registries that publish such."""
+
+    dataset: str
+    """Name of the dataset in the registry."""
+    revision: str
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,9 @@ class WriteOrder:
     """Own tags with their values; other tags stay as they are."""
     alias: str | None
     """Alias that should point at the version; None leaves all aliases alone."""
+    results: tuple[EvaluationResult, ...] = ()
+    """To be offered to the model's owners, where the registry takes such and the ModelRegistry asks for it. They are offered once for
+    each value of the tag `weighbridge.dev/results`."""
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,33 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 
-def fingerprint(files: Mapping[str, int], description: bytes = b"") -> str:
-    """Identity of a folder as `sha256:<hex>`, from what every store can tell: its files and their sizes in bytes.
+MOST_READ_FILES, MOST_READ_BYTES = 32, 8 * 1024 * 1024
+"""How much of an artifact is read to prove content where the registry keeps no digests of files."""
 
-    `files` holds paths relative to the folder, with `/`. `description` is the content of the model description file (MLflow:
-    `MLmodel`), which names flavours, signature and training run; empty for datasets. The order of `files` does not matter.
+
+def read_for_proof(files: Mapping[str, int]) -> tuple[str, ...]:
+    """The files whose content belongs to the identity where the registry keeps no digests: the smallest first, as many as fit into 32
+    files and 8 MiB altogether. Of larger ones only the size counts. Empty files need not be read and are left out."""
+    chosen, total = list[str](), 0
+    for path, size in sorted(files.items(), key=lambda each: (each[1], each[0])):
+        if size == 0:
+            continue
+        total += size
+        if total > MOST_READ_BYTES or len(chosen) == MOST_READ_FILES:
+            break
+        chosen.append(path)
+    return tuple(chosen)
+
+
+def fingerprint(files: Mapping[str, int], contents: Mapping[str, str]) -> str:
+    """Identity of a folder as `sha256:<hex>`: its files, their sizes in bytes, and what is known of their content.
+
+    `files` holds paths relative to the folder, with `/`. `contents` holds digests of files, by path: where the registry keeps
+    digests of all files, those (Hugging Face Hub: SHA-256 of large files, git's blob id of others), else the SHA-256 in hex of the
+    files that `read_for_proof` names. The order does not matter.
     """
-    lines = "".join(f"{json.dumps(path)} {size}\n" for path, size in sorted(files.items()))
-    return _sha256(f"{lines}{hashlib.sha256(description).hexdigest()}\n".encode())
+    lines = "".join(f"{json.dumps(path)} {size} {contents.get(path, '-')}\n" for path, size in sorted(files.items()))
+    return _sha256(lines.encode())
 
 
 def model_digest(*, name: str, version: str, created_at: datetime, source: str, run_id: str, fingerprint: str) -> str:

@@ -4,6 +4,7 @@ Engines of other people read this too, so it is a contract: fields are added, ne
 credentials.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from ..api.base import ApiModel
 from ..api.evaluationjob import EvaluationJob, Resolved
+from ..api.modelregistry import ModelRegistry, RegistryKind
 
 TASK = "WEIGHBRIDGE_TASK"
 """Environment variable of the engine that holds the task as JSON."""
@@ -39,6 +41,7 @@ class TaskSubject(ApiModel):
 class TaskModel(ApiModel):
     """The pinned model version."""
 
+    registry: RegistryKind = "mlflow"
     name: str
     version: str
     uri: str
@@ -51,9 +54,12 @@ class TaskDataset(ApiModel):
 
     name: str
     """Name within the evaluation."""
+    registry: RegistryKind = "mlflow"
     path: str
     revision: str
     uri: str
+    file: str = ""
+    """The one file that is wanted, below `uri`; empty for all."""
     fingerprint: str
 
 
@@ -67,14 +73,29 @@ class Task(ApiModel):
     parameters: dict[str, str] = {}
 
 
-def task_of(job: EvaluationJob, resolved: Resolved) -> Task:
-    """The task of this evaluation on these pins."""
+def task_of(job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry]) -> Task:
+    """The task of this evaluation on these pins; `registries` are the connections they were found in, by name."""
     model = resolved.model
     return Task(
         subject=TaskSubject(digest=model.digest, fingerprint=model.fingerprint),
-        model=TaskModel(name=model.name, version=model.version, uri=model.uri, created_at=model.created_at, source=model.source),
+        model=TaskModel(
+            registry=registries[model.registry].spec.kind,
+            name=model.name,
+            version=model.version,
+            uri=model.uri,
+            created_at=model.created_at,
+            source=model.source,
+        ),
         datasets=tuple(
-            TaskDataset(name=each.name, path=each.path, revision=each.revision, uri=each.uri, fingerprint=each.fingerprint)
+            TaskDataset(
+                name=each.name,
+                registry=registries[each.registry].spec.kind,
+                path=each.path,
+                revision=each.revision,
+                uri=each.uri,
+                file=each.file,
+                fingerprint=each.fingerprint,
+            )
             for each in resolved.datasets
         ),
         parameters=job.spec.evaluator.parameters,

@@ -9,10 +9,12 @@ from typing import Protocol
 from ..api.references import DatasetPin, DatasetReference, ModelReference
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
 
+REQUESTS_PER_QUESTION = 6
+"""A question or a write may take this many times the limit of one request."""
+
 
 class RegistryAbsent(Exception):
-    """A definite no. `reason` is one of ModelNotFound, VersionNotFound, AliasNotFound, DatasetNotFound, ArtifactMissing,
-    ArtifactIncomplete, AccessDenied, …"""
+    """A definite no. `reason` is one of those in `core/layers.py`, which knows what each says of a model or dataset."""
 
     def __init__(self, reason: str, public: str) -> None:
         super().__init__(public)

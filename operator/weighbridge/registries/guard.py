@@ -19,12 +19,11 @@ from ..api.modelregistry import ModelRegistry
 from ..api.references import DatasetPin, DatasetReference, ModelReference
 from ..core.facts import Fact, Failed, ModelSnapshot, ServerInfo, WriteOrder
 from .addresses import Network
-from .base import Registry, RegistryFailed
+from .base import REQUESTS_PER_QUESTION, Registry, RegistryFailed
 from .bulkhead import Bulkhead
 from .connections import connect as connect_by_spec
 from .credentials import Credentials
 from .line import Line, Observer, Role
-from .mlflow import REQUESTS_PER_QUESTION
 
 Secrets: TypeAlias = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads a Secret by namespace and name; None where there is none."""

@@ -16,7 +16,7 @@ from ..core.pin import fingerprint, model_digest
 from ..core.writeback import PREFIX
 from . import mlflow_datasets
 from .addresses import Network
-from .base import RegistryAbsent, RegistryFailed
+from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
 from .mlflow_answer import Answer
 from .mlflow_artifacts import of_version
@@ -25,8 +25,6 @@ from .mlflow_http import Inquiry, MlflowHttp
 from .mlflow_lineage import lineage, read_run
 from .mlflow_records import Record, inner, integer, pairs, text
 
-REQUESTS_PER_QUESTION = 6
-"""A question may take this many times the limit of one request."""
 _LARGEST_VERSION = 2**31 - 1
 
 

@@ -1,0 +1,45 @@
+"""What each definite no says of a model or dataset: which layer of pre-flight it fails, and whether the thing is not there at all.
+
+The layers are asked from the top: what does not exist is not asked for access, what may not be read is not looked through. So one
+reason tells how every layer above it came out.
+"""
+
+from typing import Literal, TypeAlias
+
+Layer: TypeAlias = Literal["Exists", "Access", "Complete", "Format"]
+LAYERS: tuple[Layer, ...] = ("Exists", "Access", "Complete", "Format")
+
+NOT_THERE = frozenset(
+    {
+        "ModelNotFound",
+        "VersionNotFound",
+        "AliasNotFound",
+        "RevisionNotFound",
+        "DatasetNotFound",
+        "ArtifactMissing",
+        "ArtifactIncomplete",
+    }
+)
+"""A definite absence: the only reasons for which a fallback is used. What may be there, but not for us, is none of them."""
+
+_LAYER: dict[str, Layer] = {
+    **dict.fromkeys(NOT_THERE, "Exists"),
+    "ReferenceUnsupported": "Exists",
+    "DatasetAmbiguous": "Exists",
+    "AccessDenied": "Access",
+    "Gated": "Access",
+    "Disabled": "Access",
+    "ArtifactMissing": "Complete",
+    "ArtifactIncomplete": "Complete",
+    "ArtifactTooLarge": "Complete",
+    "ArtifactUnsupported": "Complete",
+    "DatasetUnsupported": "Complete",
+    "ModelNotReady": "Complete",
+    "UnsafeFormat": "Format",
+    "EngineUnsupported": "Format",
+}
+
+
+def layer(reason: str) -> Layer:
+    """The layer a reason speaks of. What is not known could not even be asked: the first."""
+    return _LAYER.get(reason, "Exists")
