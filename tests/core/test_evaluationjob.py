@@ -7,20 +7,20 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Metric, Results
+from weighbridge.api.evaluationjob import EvaluationJobSpec, EvaluationJobStatus, Metric, Results
 from weighbridge.core.conditions import find
 from weighbridge.core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
 from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.names import job_name
 from weighbridge.core.plan import Create, Delete, Plan
+from weighbridge.core.preflight import registry_not_found
 
 from .things import START, dataset_pin, evaluation_job, registry, snapshot
 
 FACTS = EvaluationFacts(
     registries={"mlflow": registry()},
-    model=Known(snapshot("1"), START),
-    datasets=(),
+    answers=((Known(snapshot("1"), START),),),
     job=None,
     report=None,
     failure=None,
@@ -28,10 +28,12 @@ FACTS = EvaluationFacts(
 RESULTS = Results(metrics=(Metric(name="accuracy", value=0.95, direction="maximize", n=100),), sha256="0" * 64)
 
 
-def look(job: EvaluationJob, /, now: Any = START, **facts: Any) -> Plan:
-    def manifest(_job: Any, _resolved: Any, _registry: Any, name: str) -> dict[str, Any]:
+def look(job: EvaluationJob, /, now: Any = START, model: Any = None, datasets: tuple[Any, ...] = (), **facts: Any) -> Plan:
+    def manifest(_job: Any, _resolved: Any, _registries: Any, name: str) -> dict[str, Any]:
         return {"metadata": {"name": name}}
 
+    said = FACTS.answers[0] if model is None else model if isinstance(model, tuple) else (model,)
+    facts["answers"] = (said, *(each if isinstance(each, tuple) else (each,) for each in datasets))
     return decide(job, replace(FACTS, **facts), now, manifest)
 
 
@@ -60,14 +62,20 @@ def test_everything_available_schedules_one_job_on_the_pin() -> None:
     assert plan.actions == (Create({"metadata": {"name": job_name(job)}}),)
     assert plan.status.resolved is not None
     assert plan.status.resolved.model.version == "1"
-    assert [check.result for check in plan.status.preflight] == ["Passed", "Passed"]
+    assert [(check.name, check.result) for check in plan.status.preflight] == [
+        (name, "Passed")
+        for name in (
+            *("Registry/mlflow", "Model/Exists", "Model/Access", "Model/Complete", "Model/Format"),
+            *("Dataset/holdout/Exists", "Dataset/holdout/Access", "Dataset/holdout/Complete", "Engine"),
+        )
+    ]
     assert plan.status.job is not None
 
 
 @pytest.mark.parametrize(
     ("facts", "reason", "stalled"),
     [
-        ({"registries": {"mlflow": None}, "model": Pending()}, "RegistryNotFound", "True"),
+        ({"registries": {}, "model": registry_not_found("mlflow", START)}, "RegistryNotFound", "True"),
         ({"model": Absent("VersionNotFound", "no version 1", START)}, "VersionNotFound", "True"),
         ({"model": Absent("AccessDenied", "not yours", START)}, "AccessDenied", "True"),
         ({"model": Failed("RegistryUnavailable", "no answer", START, 5.0)}, "RegistryUnavailable", "False"),
@@ -92,17 +100,16 @@ def test_a_missing_dataset_refuses_a_present_model() -> None:
     assert plan.status.phase == "Refused"
 
 
-def test_a_dataset_of_another_registry_is_refused() -> None:
+def test_two_registries_of_one_kind_are_refused() -> None:
     reference = {"name": "holdout", "registryRef": {"name": "other"}, "path": "holdout"}
-    job = EvaluationJob.model_validate(
-        {
-            "metadata": {"name": "evaluation", "namespace": "ns"},
-            "spec": {**evaluation_job().spec.to_json(), "datasets": [reference]},
-        }
-    )
-    plan = look(job, registries={"mlflow": registry(), "other": registry()}, datasets=(Known(dataset_pin(), START),))
+    job = evaluation_job(datasets=True)
+    job = job.model_copy(update={"spec": EvaluationJobSpec.model_validate({**job.spec.to_json(), "datasets": [reference]})})
+    elsewhere = dataset_pin().model_copy(update={"registry": "other"})
+    plan = look(job, registries={"mlflow": registry(), "other": registry()}, datasets=(Known(elsewhere, START),))
     assert plan.actions == ()
-    assert ready(plan) == ("False", "DatasetUnsupported")
+    assert ready(plan) == ("False", "EngineUnsupported")
+    hub = registry(mlflow=None, huggingFace={})
+    assert look(job, registries={"mlflow": registry(), "other": hub}, datasets=(Known(elsewhere, START),)).actions
 
 
 def test_a_crash_between_status_and_job_creates_the_same_job() -> None:
@@ -122,7 +129,7 @@ def test_a_job_that_cannot_be_created_says_why_and_is_tried_again_without_more_w
     for failure in (Failed("Invalid", "exceeded: quota", START, 4.0), None):
         again = look(refused, failure=failure)
         assert (again.status, len(again.actions)) == (refused.status, 1)
-    stale = look(refused, now=START + timedelta(seconds=30))
+    stale = look(refused, now=START + timedelta(seconds=40))
     assert (stale.status, stale.actions) == (refused.status, ())
     other = look(refused, failure=Failed("Forbidden", "no right", START, 4.0))
     assert ready(other) == ("False", "Forbidden")
@@ -175,3 +182,51 @@ def test_a_verdict_stands_and_the_pod_goes_after_its_time() -> None:
 def test_a_new_object_of_the_same_name_has_its_own_job() -> None:
     assert job_name(evaluation_job()) != job_name(evaluation_job(metadata={"uid": "another"}))
     assert len(job_name(evaluation_job(metadata={"name": "a" * 253}))) <= 63
+
+
+MISSING = Absent("VersionNotFound", "no version 1", START)
+BASELINE = {"models": [{"registryRef": {"name": "mlflow"}, "name": "baseline", "version": "2"}]}
+
+
+def fallback(job: EvaluationJob, plan: Plan) -> tuple[str, str]:
+    condition = find(plan.status.conditions, "FallbackUsed")
+    assert condition is not None
+    return condition.status, condition.reason
+
+
+def test_a_fallback_is_said_from_the_first_to_the_last() -> None:
+    job = evaluation_job(fallback=BASELINE)
+    plan = look(job, model=(MISSING, Known(snapshot("2"), START)))
+    assert [type(action) for action in plan.actions] == [Create]
+    assert fallback(job, plan) == ("True", "ModelFallback")
+    assert plan.status.resolved.model.fallback
+    job = with_status(job, plan.status)
+    plan = look(job, job=running("Running"))
+    assert fallback(job, plan) == ("True", "ModelFallback")
+    plan = look(with_status(job, plan.status), job=running("Complete"), report=RESULTS)
+    assert fallback(job, plan) == ("True", "ModelFallback")
+    assert plan.status.results.model == snapshot("2").pin.uri
+    assert "fallback" in (find(plan.status.conditions, "Ready") or plan).message  # type: ignore[union-attr]
+
+
+def test_a_fallback_that_was_not_needed_is_said_too_and_none_where_none_was_named() -> None:
+    job = evaluation_job(fallback=BASELINE)
+    assert fallback(job, look(job)) == ("False", "NotNeeded")
+    assert look(job).status.resolved.model.fallback is False
+    assert find(look(evaluation_job()).status.conditions, "FallbackUsed") is None
+
+
+@pytest.mark.parametrize("answer", [Failed("RegistryUnavailable", "no answer", START, 5.0), Pending()])
+def test_a_fallback_is_not_used_in_an_outage(answer: Any) -> None:
+    job = evaluation_job(fallback=BASELINE)
+    plan = look(job, model=answer)
+    assert plan.actions == ()
+    assert fallback(job, plan) == ("Unknown", "NotValidated")
+    assert find(plan.status.conditions, "Stalled").status == "False"  # type: ignore[union-attr]
+
+
+def test_an_absence_that_is_not_fresh_is_asked_again_before_its_fallback_is_run() -> None:
+    old = replace(MISSING, at=START - timedelta(minutes=5))
+    plan = look(evaluation_job(fallback=BASELINE), model=(old, Known(snapshot("2"), START)))
+    assert plan.actions == ()
+    assert ready(plan) == ("False", "Checking")

@@ -8,7 +8,7 @@ import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.base import Key
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
 from weighbridge.api.modelversion import FINALIZER, TargetRef
 from weighbridge.core.conditions import find
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, RolloutState
@@ -17,7 +17,7 @@ from weighbridge.core.names import evaluation_name
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, Wake, WriteRegistry
 from weighbridge.core.versionfacts import VersionFacts
 
-from .things import START, TARGET, model_version, pin, registry, snapshot, target
+from .things import START, TARGET, model_version, pin, registry, resolved, snapshot, target
 
 REF = TargetRef.model_validate(TARGET)
 OUTAGE = Failed("RegistryUnavailable", "the registry does not answer", START, 5.0)
@@ -32,12 +32,12 @@ def verdict(version: ModelVersion, result: str, content: str = "") -> Evaluation
             "spec": {"model": version.spec.source.to_json()},
         }
     )
-    status = EvaluationJobStatus(resolved=Resolved(model=pin(number, content=content)), verdict=Verdict(result=result))  # type: ignore[arg-type]
+    status = EvaluationJobStatus(resolved=resolved(number, content=content), verdict=Verdict(result=result))  # type: ignore[arg-type]
     return job.model_copy(update={"status": status})
 
 
 def facts(version: ModelVersion, **change: Any) -> VersionFacts:
-    number = version.spec.source.version or ""
+    number = version.spec.source.version or "1"
     passed = {job.metadata.name: job for job in [verdict(version, "Passed")]} if version.spec.evaluations else {}
     fields: dict[str, Any] = {
         "registry": registry(),

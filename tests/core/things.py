@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from weighbridge.api import EvaluationJob, ModelRegistry, ModelVersion
+from weighbridge.api.evaluationjob import Resolved, ResolvedModel
 from weighbridge.api.references import DatasetPin, Lineage, ModelPin
 from weighbridge.core.facts import ModelSnapshot, RolloutState, TargetState
 
@@ -30,6 +31,10 @@ def pin(version: str, *, created: datetime | None = None, content: str = "") -> 
     )
 
 
+def resolved(version: str, *, fallback: bool = False, **kind: Any) -> Resolved:
+    return Resolved(model=ResolvedModel(**dict(pin(version, **kind)), fallback=fallback))
+
+
 def dataset_pin() -> DatasetPin:
     return DatasetPin(
         name="holdout",
@@ -43,10 +48,11 @@ def dataset_pin() -> DatasetPin:
 
 
 def snapshot(
-    version: str, *, tags: dict[str, str] | None = None, aliases: frozenset[str] = frozenset(), **kind: Any
+    version: str, *, tags: dict[str, str] | None = None, aliases: frozenset[str] = frozenset(), unsafe: str = "", **kind: Any
 ) -> ModelSnapshot:
     lineage = Lineage(run_id="run", code_commit="c0ffee", metrics={"accuracy": 0.9})
-    return ModelSnapshot(pin=pin(version, **kind), lineage=lineage, tags=tags or {}, aliases=aliases)
+    formats = frozenset({"mlflow"})
+    return ModelSnapshot(pin(version, **kind), lineage, tags or {}, aliases, formats=formats, unsafe=unsafe)
 
 
 def registry(**spec: Any) -> ModelRegistry:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from weighbridge.api import EvaluationJob, ModelVersion
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Resolved, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
 from weighbridge.api.modelversion import TargetRef
 from weighbridge.api.references import ModelPin
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, TargetState
@@ -16,7 +16,7 @@ from weighbridge.core.modelversion import decide
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, WriteRegistry
 from weighbridge.core.versionfacts import VersionFacts
 
-from .things import START, TARGET, model_version, pin, registry, snapshot, target
+from .things import START, TARGET, model_version, pin, registry, resolved, snapshot, target
 
 REF = TargetRef.model_validate(TARGET)
 
@@ -79,7 +79,7 @@ class World:
                 number = job.spec.model.version or ""
                 good = self.behaviours[number].good
                 status = EvaluationJobStatus(
-                    resolved=Resolved(model=pin(number)),
+                    resolved=resolved(number),
                     verdict=Verdict(result="Passed" if good else "Failed"),
                     score="accuracy 0.95" if good else "accuracy 0.5",
                 )

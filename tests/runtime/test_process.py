@@ -66,6 +66,15 @@ async def started(api_server: RealServer, namespace: str) -> AsyncIterator[Start
         await process.wait()
 
 
+async def _mlflow_alone() -> int:
+    """Memory in MB of a Python that has only imported MLflow's transport. The image has mlflow-skinny; here it is the whole MLflow,
+    and how much that takes is not the operator's doing."""
+    code = "import mlflow.utils.rest_utils; print(open('/proc/self/statm').read().split()[1])"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    return int(out) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 async def test_it_works_stays_small_and_leaves_the_lease_behind_when_told_to_go(
     started: Started, cluster: Cluster, namespace: str
 ) -> None:
@@ -84,7 +93,7 @@ async def test_it_works_stays_small_and_leaves_the_lease_behind_when_told_to_go(
             if any(each["reason"] == "AddressRefused" for each in conditions):
                 break
             await asyncio.sleep(0.05)
-    assert started.resident() < 200
+    assert started.resident() < await _mlflow_alone() + 80
     started.process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(5):
         assert await started.process.wait() == 0

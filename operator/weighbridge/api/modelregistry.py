@@ -84,7 +84,6 @@ class ModelRegistrySpec(ApiModel):
     """Secret of this namespace whose key WEBHOOK_SECRET the registry signs its webhooks with. They are taken as hints to look again
     at `/webhooks/<namespace>/<name>` of the operator's webhook address; polling stays the truth."""
 
-
     @property
     def kind(self) -> RegistryKind:
         """Which registry it is."""

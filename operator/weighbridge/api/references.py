@@ -102,6 +102,12 @@ class ModelPin(ApiModel):
     """SHA-256 over name, version, creation time, source, run and fingerprint: the subject of evaluations."""
 
 
+def pinned_source(source: ModelReference, pin: ModelPin) -> ModelReference:
+    """What to ask for once pinned: that very version, wherever the alias or branch has moved since."""
+    revision, version = (pin.version, None) if source.revision is not None else (None, pin.version)
+    return ModelReference(registry_ref=source.registry_ref, name=pin.name, version=version, revision=revision)
+
+
 class DatasetPin(ApiModel):
     """What a dataset reference meant when it was checked."""
 

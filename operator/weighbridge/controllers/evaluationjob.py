@@ -7,11 +7,13 @@ from typing import Any
 from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
+from ..api.references import ModelReference
 from ..core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
 from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
+from ..core.preflight import Answers, Reference, ask, registry_not_found, subjects
 from ..evaluation.job import job_facts, report
 from ..evaluation.manifest import job_manifest
 from .ports import Ports, Store
@@ -30,25 +32,26 @@ class EvaluationJobController:
 
     async def observe(self, resource: EvaluationJob, ports: Ports) -> EvaluationFacts:
         namespace = resource.metadata.namespace
-        refs = [resource.spec.model.registry_ref.name, *(ref.registry_ref.name for ref in resource.spec.datasets)]
-        registries = {name: ports.store.registry(namespace, name) for name in refs}
-        model: Fact[Any] = Pending()
-        datasets: tuple[Fact[Any], ...] = tuple(Pending() for _ in resource.spec.datasets)
+        wanted = subjects(resource.spec)
+        names = {reference.registry_ref.name for subject in wanted for reference in subject.references}
+        registries = {name: found for name in names if (found := ports.store.registry(namespace, name)) is not None}
+        answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
         if resource.status.job is None or (resource.status.job.started_at is None and resource.status.verdict is None):
             age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if refused_creation(resource) else FRESH
-            found = registries[resource.spec.model.registry_ref.name]
-            model = ports.registries.model(found, resource.spec.model, resource.key, max_age=age) if found else Pending()
-            datasets = tuple(
-                ports.registries.dataset(found, ref, resource.key, max_age=age)
-                if (found := registries[ref.registry_ref.name])
-                else Pending()
-                for ref in resource.spec.datasets
-            )
+
+            def question(reference: Reference) -> Fact[Any]:
+                registry = registries.get(reference.registry_ref.name)
+                if registry is None:
+                    return registry_not_found(reference.registry_ref.name, ports.now())
+                if isinstance(reference, ModelReference):
+                    return ports.registries.model(registry, reference, resource.key, max_age=age)
+                return ports.registries.dataset(registry, reference, resource.key, max_age=age)
+
+            answers = tuple(ask(subject, question) for subject in wanted)
         job, handed = await self._job(resource, ports)
         return EvaluationFacts(
             registries=registries,
-            model=model,
-            datasets=datasets,
+            answers=answers,
             job=job,
             report=handed,
             failure=ports.failure(resource.key),
@@ -72,9 +75,11 @@ class EvaluationJobController:
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest)
 
-    def _manifest(self, job: EvaluationJob, resolved: Resolved, registry: ModelRegistry, name: str) -> Mapping[str, Any]:
+    def _manifest(
+        self, job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], name: str
+    ) -> Mapping[str, Any]:
         images = {"evaluator_image": self._evaluator_image, "reporter_image": self._reporter_image}
-        return job_manifest(job, resolved, registry, name=name, **images)
+        return job_manifest(job, resolved, registries, name=name, **images)
 
     def affected(self, kind: str, body: Mapping[str, Any], store: Store) -> Iterable[Key]:
         metadata = body["metadata"]
@@ -91,6 +96,6 @@ class EvaluationJobController:
                 job.key
                 for job in store.evaluations(namespace)
                 if job.status.verdict is None
-                and name in {job.spec.model.registry_ref.name, *(ref.registry_ref.name for ref in job.spec.datasets)}
+                and any(each.registry_ref.name == name for subject in subjects(job.spec) for each in subject.references)
             ]
         return ()

@@ -6,10 +6,11 @@ from typing import Any
 
 from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion, Serving, TargetRef
-from ..api.references import ModelReference
+from ..api.references import pinned_source
 from ..core.election import pointer_value, standing
 from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
-from ..core.modelversion import decide
+from ..core.evaluationjob import FRESH
+from ..core.modelversion import about_to_serve, decide
 from ..core.plan import Plan
 from ..core.versionfacts import VersionFacts
 from ..serving.deployment import newest_addresses, target_state
@@ -32,8 +33,14 @@ class ModelVersionController:
         last_write: Failed | None = None
         if registry is not None:
             # The answer comes from memory; a slow registry never holds up a rollback.
-            wait = seconds(registry.spec.poll_interval)
-            snapshot = ports.registries.model(registry, _pinned_source(resource), resource.key, max_age=wait)
+            pin, source = resource.status.resolved, resource.spec.source
+            wanted = pinned_source(source, pin) if pin else source
+            wait = (
+                min(seconds(registry.spec.poll_interval), FRESH)
+                if about_to_serve(resource)
+                else seconds(registry.spec.poll_interval)
+            )
+            snapshot = ports.registries.model(registry, wanted, resource.key, max_age=wait)
             last_write = ports.registries.last_write(registry, resource.key)
         targets: dict[TargetRef, Known[TargetState] | Absent | Failed] = {}
         probes: dict[TargetRef, ProbeOutcome] = {}
@@ -100,11 +107,3 @@ class ModelVersionController:
 
 def _targets(version: ModelVersion) -> set[str]:
     return {entry.target_ref.name for entry in version.spec.serving}
-
-
-def _pinned_source(version: ModelVersion) -> ModelReference:
-    """What to ask the registry: once pinned, the pinned version, wherever an alias has moved since."""
-    pin, source = version.status.resolved, version.spec.source
-    if pin is None:
-        return source
-    return ModelReference(registry_ref=source.registry_ref, name=pin.name, version=pin.version)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from ..api.evaluationjob import Results
 from ..api.modelregistry import ModelRegistry
-from ..api.references import DatasetPin
-from .facts import Fact, Failed, ModelSnapshot
+from .facts import Failed
+from .preflight import Answers
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class ResultProblem:
 class EvaluationFacts:
     """Everything the decision rests on."""
 
-    registries: Mapping[str, ModelRegistry | None]
-    """Registries the spec names; None for one that does not exist."""
-    model: Fact[ModelSnapshot]
-    datasets: tuple[Fact[DatasetPin], ...]
+    registries: Mapping[str, ModelRegistry]
+    """Registries the spec names, as far as they exist."""
+    answers: tuple[Answers, ...]
+    """What they said of each of `preflight.subjects(spec)`."""
     job: JobFacts | None
     report: Results | ResultProblem | None
     """What the reporter handed over; only looked for once the Job is complete."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..api.base import Condition, seconds
 from ..api.evaluationjob import (
-    Check,
     EvaluationJob,
     EvaluationJobStatus,
     GateLine,
@@ -21,13 +20,16 @@ from ..api.evaluationjob import (
 from ..api.modelregistry import ModelRegistry
 from .conditions import Draft, Summary, find, settle, stamp
 from .evaluationfacts import EvaluationFacts, ResultProblem
-from .facts import Absent, Fact, Failed, Known, Pending
 from .gate import judge, score
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
+from .preflight import Examination, examine
 
-FRESH = 10.0
-"""Seconds a pre-flight answer may be old when the Job is created."""
+FRESH = 30.0
+"""Seconds an answer of the registry may be old when something is begun on it: the Job created, a version promoted. So many objects
+that begin on one model ask for it twice a minute at the most."""
+_ASK_AGAIN = 10.0
+"""Seconds between looks while an answer is on its way, which wakes by itself."""
 RETRY_CREATE = 60.0
 """Seconds after which the registry is asked again for a Job that the cluster refuses, and its creation tried again."""
 RECHECK = 300.0
@@ -36,8 +38,8 @@ RECHECK = 300.0
 
 _NOT_VALIDATED = "NotValidated"
 
-Manifest = Callable[[EvaluationJob, Resolved, ModelRegistry, str], Mapping[str, Any]]
-"""Builds the Job: evaluation, pins, registry of the model, name of the Job."""
+Manifest = Callable[[EvaluationJob, Resolved, Mapping[str, ModelRegistry], str], Mapping[str, Any]]
+"""Builds the Job: evaluation, pins, registries by name, name of the Job."""
 
 
 def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
@@ -52,25 +54,38 @@ def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: 
 
 
 def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
-    checks = _checks(job, facts)
-    refused = [check for check in checks if check.result == "Failed"]
-    waiting = [check for check in checks if check.result == "Waiting"]
-    if refused:
-        summary = Summary("Stalled", refused[0].reason, refused[0].message)
-        validated = Draft("Validated", False, refused[0].reason, refused[0].message)
-        return _plan(job, now, summary, (validated, _not_scheduled()), phase="Refused", preflight=checks, requeue=RECHECK)
-    answers = (facts.model, *facts.datasets)
-    oldest = max(((now - answer.at).total_seconds() for answer in answers if isinstance(answer, Known)), default=0.0)
-    if not waiting and oldest > FRESH and refused_creation(job):
-        return Plan(job.status, requeue_after=max(1.0, RETRY_CREATE - oldest))
-    if waiting or oldest > FRESH:
-        first = waiting[0] if waiting else None
-        reason, message = (first.reason, first.message) if first else ("Checking", "asking the registry again before scheduling")
-        retry = min((answer.retry_after for answer in answers if isinstance(answer, Failed)), default=FRESH)
-        phase = "Waiting" if any(isinstance(answer, Failed) for answer in answers) else "Checking"
-        drafts = (Draft("Validated", None, reason, message), _not_scheduled())
-        return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, preflight=checks, requeue=retry)
-    return _schedule(job, facts, checks, now, manifest)
+    found = examine(job.spec, facts.registries, facts.answers)
+    told = _told(job, found)
+    if found.decision == "Refused":
+        summary = Summary("Stalled", found.reason, found.message)
+        validated = Draft("Validated", False, found.reason, found.message)
+        return _plan(job, now, summary, (validated, *told, _not_scheduled()), phase="Refused", found=found, requeue=RECHECK)
+    age = (now - found.oldest).total_seconds() if found.oldest else 0.0
+    if age > FRESH and refused_creation(job):
+        return Plan(job.status, requeue_after=max(1.0, RETRY_CREATE - age))
+    if found.decision == "Waiting" or age > FRESH:
+        waiting = found.decision == "Waiting"
+        reason, message = (found.reason, found.message) if waiting else ("Checking", "asking the registry again before scheduling")
+        phase = "Checking" if found.retry_after is None else "Waiting"
+        drafts = (Draft("Validated", None, reason, message), *told, _not_scheduled())
+        summary = Summary("InProgress", reason, message)
+        return _plan(job, now, summary, drafts, phase=phase, found=found, requeue=found.retry_after or _ASK_AGAIN)
+    return _schedule(job, facts, found, now, manifest)
+
+
+def _told(job: EvaluationJob, found: Examination | None = None) -> tuple[Draft, ...]:
+    """FallbackUsed, for evaluations that name any fallback. Once decided it stays as it was said."""
+    if not job.spec.fallback.models and not any(ref.fallback for ref in job.spec.datasets):
+        return ()
+    if found is None:
+        said = find(job.status.conditions, "FallbackUsed")
+        return (Draft(said.type, {"True": True, "False": False}.get(said.status), said.reason, said.message),) if said else ()
+    if found.resolved is None:
+        return (Draft("FallbackUsed", None, "NotValidated", "told once everything is validated"),)
+    if not found.fallback:
+        return (Draft("FallbackUsed", False, "NotNeeded", "everything that was asked for exists"),)
+    reason = "ModelFallback" if found.resolved.model.fallback else "DatasetFallback"
+    return (Draft("FallbackUsed", True, reason, found.fallback),)
 
 
 def refused_creation(job: EvaluationJob) -> Condition | None:
@@ -82,14 +97,10 @@ def refused_creation(job: EvaluationJob) -> Condition | None:
     return scheduled
 
 
-def _schedule(job: EvaluationJob, facts: EvaluationFacts, checks: tuple[Check, ...], now: datetime, manifest: Manifest) -> Plan:
-    registry = facts.registries[job.spec.model.registry_ref.name]
-    assert isinstance(facts.model, Known)
-    assert registry is not None
-    datasets = tuple(answer.value for answer in facts.datasets if isinstance(answer, Known))
-    resolved = Resolved(model=facts.model.value.pin, datasets=datasets)
+def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, now: datetime, manifest: Manifest) -> Plan:
+    assert found.resolved is not None
     name = job_name(job)
-    create = Create(manifest(job, resolved, registry, name))
+    create = Create(manifest(job, found.resolved, facts.registries, name))
     last, failure = refused_creation(job), facts.failure
     if last is not None and (failure is None or failure.reason == last.reason):
         return Plan(job.status, (create,))  # the same refusal may be worded anew each time: no reason to write it anew
@@ -99,52 +110,9 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, checks: tuple[Check, .
     else:
         phase, summary = "Scheduled", Summary("InProgress", "Scheduled", "the evaluation's Job is being created")
         scheduled = Draft("Scheduled", None, "Creating", f"Job {name}")
-    plan = _plan(
-        job,
-        now,
-        summary,
-        (_validated(), scheduled),
-        phase=phase,
-        preflight=checks,
-        resolved=resolved,
-        job_state=JobState(name=name),
-    )
+    drafts = (_validated(), *_told(job, found), scheduled)
+    plan = _plan(job, now, summary, drafts, phase=phase, found=found, job_state=JobState(name=name))
     return Plan(plan.status, (create,))
-
-
-def _checks(job: EvaluationJob, facts: EvaluationFacts) -> tuple[Check, ...]:
-    checks = [
-        Check(
-            name=f"Registry/{name}"[:64],
-            result="Failed",
-            reason="RegistryNotFound",
-            message=f"there is no ModelRegistry {name} in this namespace; create it or correct registryRef",
-        )
-        for name, found in sorted(facts.registries.items())
-        if found is None
-    ]
-    subjects: list[tuple[str, str, Fact[Any]]] = [("Model", job.spec.model.registry_ref.name, facts.model)]
-    subjects += [
-        (f"Dataset/{ref.name}"[:64], ref.registry_ref.name, answer)
-        for ref, answer in zip(job.spec.datasets, facts.datasets, strict=True)
-    ]
-    for name, registry, answer in subjects:
-        if facts.registries.get(registry) is None:
-            continue
-        if registry != job.spec.model.registry_ref.name:
-            message = f"the engine reads model and datasets from one registry; name {job.spec.model.registry_ref.name} here too"
-            checks.append(Check(name=name, result="Failed", reason="DatasetUnsupported", message=message))
-            continue
-        match answer:
-            case Known():
-                checks.append(Check(name=name, result="Passed", reason="Available", message="exists, complete, readable"))
-            case Absent(reason=reason, message=message):
-                checks.append(Check(name=name, result="Failed", reason=reason, message=message[:1024]))
-            case Failed(reason=reason, message=message):
-                checks.append(Check(name=name, result="Waiting", reason=reason, message=message[:1024]))
-            case Pending():
-                checks.append(Check(name=name, result="Waiting", reason="Checking", message="waiting for the registry's answer"))
-    return tuple(checks)
 
 
 def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
@@ -174,7 +142,8 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
             message, phase, reason = "the evaluation runs", "Running", "Running"
         case _:
             message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"
-    drafts = (_validated(), Draft("Scheduled", True, "JobCreated", f"Job {state.name}"), Draft("Complete", False, reason, message))
+    scheduled = Draft("Scheduled", True, "JobCreated", f"Job {state.name}")
+    drafts = (_validated(), *_told(job), scheduled, Draft("Complete", False, reason, message))
     return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=30.0)
 
 
@@ -182,8 +151,9 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     if state.finished_at is None:
         state = state.model_copy(update={"finished_at": stamp(now)})
     results: Results | None = None
+    pins = job.status.resolved
     if isinstance(report, Results):
-        results = report
+        results = report.model_copy(update={"model": pins.model.uri if pins else ""})
         verdict = judge(job.spec.gate, report.metrics)
         worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
         message = worst.message if worst else "no gate rule: nothing was asked"
@@ -193,9 +163,12 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     else:
         reason, message = report.reason, report.message
         verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))
+    if pins is not None and pins.fallback:
+        message = f"{message} (measured on a fallback: see FallbackUsed)"
     summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)
     drafts = (
         _validated(),
+        *_told(job),
         Draft("Scheduled", True, "JobCreated", f"Job {state.name}"),
         Draft("Complete", True, reason, message),
     )
@@ -236,8 +209,7 @@ def _plan(
     drafts: tuple[Draft, ...],
     *,
     phase: str,
-    preflight: tuple[Check, ...] | None = None,
-    resolved: Resolved | None = None,
+    found: Examination | None = None,
     job_state: JobState | None = None,
     requeue: float | None = None,
 ) -> Plan:
@@ -247,8 +219,8 @@ def _plan(
     status = EvaluationJobStatus(
         observed_generation=generation,
         phase=phase,
-        preflight=job.status.preflight if preflight is None else preflight,
-        resolved=resolved or (job.status.resolved if job_state else None),
+        preflight=found.checks if found else job.status.preflight,
+        resolved=(found.resolved if found else job.status.resolved) if job_state else None,
         job=job_state,
         conditions=settle(job.status.conditions, (*drafts, *summary.drafts()), generation, now),
     )

@@ -6,7 +6,7 @@ from typing import Any
 from ..api.base import API_VERSION
 from ..api.evaluationjob import EvaluationJob
 from ..api.modelversion import Evaluation, EvaluationState, ModelVersion
-from ..api.references import ModelPin
+from ..api.references import ModelPin, pinned_source
 from .conditions import Draft, find
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create
@@ -80,15 +80,12 @@ def _state(evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> Evaluat
     message = ready.message if ready else "waiting for the operator"
     if verdict is not None and (status.resolved is None or status.resolved.model.digest != pin.digest):
         verdict, message = "Error", "the evaluation measured other content than the pinned one"
+    elif verdict is not None and status.resolved is not None and status.resolved.fallback:
+        verdict, message = "Error", "the evaluation measured a fallback, which proves nothing about this version"
     return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict=verdict, score=status.score, message=message)
 
 
 def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str) -> dict[str, Any]:
-    model: dict[str, object] = {
-        "registryRef": {"name": version.spec.source.registry_ref.name},
-        "name": pin.name,
-        "version": pin.version,
-    }
     return {
         "apiVersion": API_VERSION,
         "kind": "EvaluationJob",
@@ -106,5 +103,5 @@ def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name
                 }
             ],
         },
-        "spec": evaluation.template.to_json() | {"model": model},
+        "spec": evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()},
     }

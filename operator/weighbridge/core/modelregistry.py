@@ -36,6 +36,7 @@ def decide(registry: ModelRegistry, facts: RegistryFacts, now: datetime) -> Plan
     status = ModelRegistryStatus(
         observed_generation=registry.metadata.generation,
         server_version=version[:64],
+        url=registry.spec.url,
         conditions=settle(registry.status.conditions, summary.drafts(), registry.metadata.generation, now),
     )
     return Plan(status=status, requeue_after=wait)

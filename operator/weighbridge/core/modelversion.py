@@ -5,10 +5,11 @@ from datetime import datetime
 
 from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
-from .conditions import Draft, Summary, settle, stamp
-from .election import Claim, claim, may_evaluate, target_name
+from .conditions import Draft, Summary, find, settle, stamp
+from .election import Claim, claim, may_evaluate, standing, target_name
 from .evaluations import Evaluated, evaluate
-from .facts import Failed
+from .evaluationjob import FRESH
+from .facts import Absent, Failed, Known
 from .plan import Action, Plan
 from .release import release
 from .resolution import Resolution, resolve
@@ -89,7 +90,27 @@ def _claims(version: ModelVersion, target: TargetRef, facts: VersionFacts) -> li
 def _serve(version: ModelVersion, entry: Serving, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
     target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
     claims = _claims(version, entry.target_ref, facts)
-    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now))
+    confirmed = _confirmed(facts, now)
+    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now, confirmed))
+
+
+def about_to_serve(version: ModelVersion) -> bool:
+    """Whether it passed everything and may be given a target it never had: then the registry is asked again shortly before."""
+    evaluated = find(version.status.conditions, "Evaluated")
+    standings = [standing(version, entry.target_ref) for entry in _claimed(version)]
+    never = any(state is None or (state.state == "Waiting" and state.repointed_at is None) for state in standings)
+    return evaluated is not None and evaluated.status == "True" and never
+
+
+def _confirmed(facts: VersionFacts, now: datetime) -> Draft | None:
+    """None where the registry has just confirmed the pin; else what the promotion waits for."""
+    match facts.snapshot:
+        case Known(at=at) if (now - at).total_seconds() <= FRESH:
+            return None
+        case Failed(reason=reason, message=message) | Absent(reason=reason, message=message):
+            return Draft("Serving", None, reason, f"promoted once the registry confirms the version again: {message}")
+        case _:
+            return Draft("Serving", None, "Checking", "asking the registry once more before the promotion")
 
 
 def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:

@@ -39,6 +39,12 @@ def fingerprint(files: Mapping[str, int], contents: Mapping[str, str]) -> str:
     return _sha256(lines.encode())
 
 
+def records_fingerprint(*, dataset_id: str, digest: str, records: int) -> str:
+    """Identity of a dataset that is records in the registry and no files (MLflow's evaluation datasets): its id, the registry's digest
+    of its state, and the number of records."""
+    return _canonical({"datasetId": dataset_id, "digest": digest, "records": str(records)})
+
+
 def model_digest(*, name: str, version: str, created_at: datetime, source: str, run_id: str, fingerprint: str) -> str:
     """`ModelPin.digest`. Neither the alias that was asked for nor the name of the ModelRegistry is part of it, so the same content
     found on two ways has one digest; the address follows from name and version. `created_at` counts in milliseconds, the

@@ -7,12 +7,15 @@ from ..api.references import Lineage, ModelPin
 from .conditions import Draft
 from .election import standing
 from .facts import Absent, Failed, Known, ModelSnapshot, Pending
+from .preflight import refusal
 from .versionfacts import VersionFacts
 
 _GONE = {
     "ModelNotFound",
     "VersionNotFound",
     "AliasNotFound",
+    "RevisionNotFound",
+    "Disabled",
     "ArtifactMissing",
     "ArtifactIncomplete",
     "ArtifactTooLarge",
@@ -50,9 +53,11 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
         drift = (("Unknown", resolved.message),) if pin else ()
         return Resolution(pin, lineage, resolved, _complete(version, lineage), drift)
     match facts.snapshot:
+        case Known(value=found) if (text := refusal(facts.registry.spec, found)) and not _serves(version):
+            resolved = Draft("Resolved", False, "UnsafeFormat", text)
         case Known(value=found) if pin is None:
             pin, lineage = found.pin, found.lineage
-            resolved = _pinned(pin)
+            resolved = _pinned(pin, found.notice)
         case Known(value=found):
             assert pin is not None
             resolved, drift = _compare(version, pin, found)
@@ -75,7 +80,10 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
 
 def _compare(version: ModelVersion, pin: ModelPin, found: ModelSnapshot) -> tuple[Draft, tuple[tuple[DriftType, str], ...]]:
     if found.pin.digest == pin.digest:
-        return _pinned(pin), ()
+        return _pinned(pin, found.notice), ()
+    if _content(found.pin) == _content(pin):
+        message = f"{pin.name} is called {found.pin.name} in the registry now; make a ModelVersion for the new name in time"
+        return _pinned(pin), (("Registry", message),)
     if found.pin.created_at != pin.created_at or found.pin.version != pin.version:
         message = f"{pin.name} {pin.version} in the registry is another entry than the one pinned (it was deleted and created anew)"
     else:
@@ -86,12 +94,18 @@ def _compare(version: ModelVersion, pin: ModelPin, found: ModelSnapshot) -> tupl
     return Draft("Resolved", False, "ArtifactChanged", f"{message}; register it as a new version"), drift
 
 
+def _content(pin: ModelPin) -> tuple[object, ...]:
+    """What stays where only the name changes."""
+    return pin.version, pin.created_at, pin.source, pin.run_id, pin.fingerprint
+
+
 def _serves(version: ModelVersion) -> bool:
     return any((state := standing(version, entry.target_ref)) and state.state == "Serving" for entry in version.spec.serving)
 
 
-def _pinned(pin: ModelPin) -> Draft:
-    return Draft("Resolved", True, "Pinned", f"{pin.uri}, created {pin.created_at:%Y-%m-%d %H:%M:%S} UTC")
+def _pinned(pin: ModelPin, notice: str = "") -> Draft:
+    message = f"{pin.uri}, created {pin.created_at:%Y-%m-%d %H:%M:%S} UTC"
+    return Draft("Resolved", True, "Pinned", f"{message}; {notice}" if notice else message)
 
 
 def _complete(version: ModelVersion, lineage: Lineage | None) -> Draft:

@@ -36,6 +36,8 @@ class Situation:
     target: Known[TargetState] | Absent | Failed
     probe: ProbeOutcome | None
     now: datetime
+    confirmed: Draft | None = None
+    """What a first promotion still waits for: the registry has not confirmed the version just now."""
 
     @property
     def last(self) -> ServingState:

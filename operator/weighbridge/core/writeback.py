@@ -1,18 +1,23 @@
 """What the registry should say about a version: observed state only, own keys only. Others' edits are reported, not taken back."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import Stage
 from ..api.modelversion import DriftType, EvaluationState, ModelVersion, RegistryState, ServingState
 from ..api.references import ModelPin
 from .conditions import Draft, stamp
-from .facts import Failed, Known, Pending, WriteOrder
+from .facts import EvaluationResult, Failed, Known, Pending, WriteOrder
 from .plan import Action, WriteRegistry
 from .versionfacts import VersionFacts
 
 PREFIX = "weighbridge.dev/"
+RESULTS_TAG = f"{PREFIX}results"
+"""Own tag that stands for the evaluation results offered to the model's owners."""
+_UNSUPPORTED = "WriteBackUnsupported"
 _NONE = "none"
 """Value of an own tag that says nothing any more: to delete a tag takes more rights than to write one."""
 _LONGEST_TAG = 500
@@ -47,6 +52,12 @@ def write_back(
     if not settings.enabled:
         return WriteBackOutcome(RegistryState(), Draft("RegistrySynced", True, "Disabled", "write-back is switched off"))
     order = wanted(version, pin, evaluations, serving, settings.aliases)
+    if facts.registry.spec.kind == "huggingFace":
+        offered = results(facts.evaluations.values(), pin) if settings.evaluation_results == "PullRequest" else ()
+        if not offered and not settings.aliases:
+            text = "the Hub keeps no state of a commit; name a git tag in writeBack.aliases to mark what serves"
+            return WriteBackOutcome(last, Draft("RegistrySynced", True, _UNSUPPORTED, text))
+        order = replace(order, tags={RESULTS_TAG: _told_apart(offered)} if offered else {}, results=offered)
     outdated = {key: _NONE for key in last.tags if key not in order.tags}  # what this object itself once wrote
     order = replace(order, tags={**order.tags, **outdated})
     if not order.tags and order.alias is None:
@@ -71,10 +82,35 @@ def write_back(
     action: tuple[Action, ...] = (WriteRegistry(facts.registry.metadata.name, order),)
     failed = facts.last_write
     if isinstance(failed, Failed):
-        draft = Draft("RegistrySynced", False, failed.reason, failed.message)
+        # What the registry lets nobody write is no fault of anybody.
+        draft = Draft("RegistrySynced", failed.reason == _UNSUPPORTED, failed.reason, failed.message)
         waiting = (now - failed.at).total_seconds() < failed.retry_after
         return WriteBackOutcome(last, draft, () if waiting else action, (), failed.retry_after)
     return WriteBackOutcome(last, Draft("RegistrySynced", None, "Writing", "writing the observed state"), action)
+
+
+def results(jobs: Iterable[EvaluationJob], pin: ModelPin) -> tuple[EvaluationResult, ...]:
+    """What passed evaluations measured of exactly this content on datasets of the same registry. With several datasets the slice of
+    a metric names its dataset."""
+    return tuple(
+        EvaluationResult(dataset.path, dataset.revision, metric.name, metric.value)
+        for job in sorted(jobs, key=lambda each: each.metadata.name)
+        if _counts(job, pin) and job.status.resolved is not None and job.status.results is not None
+        for dataset in job.status.resolved.datasets
+        if dataset.registry == pin.registry
+        for metric in job.status.results.metrics
+        if metric.slice == (dataset.name if len(job.status.resolved.datasets) > 1 else None)
+    )
+
+
+def _counts(job: EvaluationJob, pin: ModelPin) -> bool:
+    status = job.status
+    passed = status.verdict is not None and status.verdict.result == "Passed"
+    return passed and status.resolved is not None and status.resolved.model.digest == pin.digest and not status.resolved.fallback
+
+
+def _told_apart(offered: tuple[EvaluationResult, ...]) -> str:
+    return hashlib.sha256(repr(offered).encode()).hexdigest()[:12]
 
 
 def wanted(

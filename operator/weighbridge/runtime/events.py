@@ -18,6 +18,7 @@ from .cluster import Cluster
 _PATIENCE = 2.0
 _SILENT = frozenset({"Reconciling"})
 """Says nothing that another condition does not say better."""
+_BAD_WHEN_TRUE = frozenset({"Stalled", "FallbackUsed"})
 _ON_THE_WAY = frozenset(
     {
         *(
@@ -43,10 +44,20 @@ class Recorder:
         self._cluster, self._instance, self._now = cluster, instance, now
 
     async def record(self, resource: Resource, before: Any, after: Any) -> None:
-        """Tells of every condition that differs between the two statuses of the resource."""
+        """Tells of every condition that differs between the two statuses of the resource: what a person should be warned of in the
+        log too, which is not lost with an Event."""
+        changed = tuple(transitions(before.conditions, after.conditions))
+        for condition in filter(is_bad, changed):
+            fields = {
+                "key": str(resource.key),
+                "condition": condition.type,
+                "reason": condition.reason,
+                "message": condition.message,
+            }
+            logs.event(logging.WARNING, "condition", **fields)
         try:
             async with asyncio.timeout(_PATIENCE):
-                for condition in transitions(before.conditions, after.conditions):
+                for condition in changed:
                     await self._cluster.create(self._event(resource, condition))
         except (ClusterError, TimeoutError):
             logs.event(logging.DEBUG, "event not recorded", key=str(resource.key))
@@ -65,7 +76,7 @@ class Recorder:
             "action": condition.type,
             "reason": condition.reason,
             "note": condition.message or condition.reason,
-            "type": "Warning" if _is_bad(condition) else "Normal",
+            "type": "Warning" if is_bad(condition) else "Normal",
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": resource.info.kind,
@@ -88,7 +99,8 @@ def transitions(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> 
             yield condition
 
 
-def _is_bad(condition: Condition) -> bool:
-    if condition.type == "Stalled":
+def is_bad(condition: Condition) -> bool:
+    """Whether a person should be warned of it."""
+    if condition.type in _BAD_WHEN_TRUE:
         return condition.status == "True"
     return condition.status == "False" and condition.reason not in _ON_THE_WAY

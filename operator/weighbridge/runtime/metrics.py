@@ -11,8 +11,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ..api import ModelVersion
+from ..api import EvaluationJob, ModelVersion
 from ..api.base import Resource
+from ..core.conditions import find
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -98,10 +99,15 @@ class _Objects(Collector):
         """Called on each scrape."""
         states: Tally[tuple[str, str, str]] = Tally()
         drifts: Tally[tuple[str, str]] = Tally()
+        fallbacks: Tally[tuple[str, str]] = Tally()
         for resource in self._inventory.resources():
             states[(resource.info.kind, *_ready(resource))] += 1
             if isinstance(resource, ModelVersion):
                 drifts.update((resource.metadata.namespace, drift.type) for drift in resource.status.drift)
+            if isinstance(resource, EvaluationJob) and (used := find(resource.status.conditions, "FallbackUsed")):
+                fallbacks[resource.metadata.namespace, used.reason] += used.status == "True"
+        text = "EvaluationJobs that were run on a fallback, since what they ask for does not exist."
+        yield _gauge("weighbridge_evaluationjob_fallback", text, ("namespace", "reason"), +fallbacks)
         yield _gauge("weighbridge_resources", "Objects by their Ready condition.", ("kind", "ready", "reason"), states)
         yield _gauge("weighbridge_modelversion_drift", "Differences seen now, by type.", ("namespace", "type"), drifts)
 

@@ -1,0 +1,141 @@
+"""A version is promoted for the first time only on what the registry says now; policy and names of a registry count too."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from weighbridge.api import EvaluationJob, ModelVersion
+from weighbridge.core.evaluationjob import FRESH
+from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
+from weighbridge.core.modelversion import about_to_serve
+from weighbridge.core.plan import Repoint, WriteRegistry
+from weighbridge.core.writeback import results
+
+from .test_modelversion import after, condition, look, on, serving, verdict
+from .things import START, dataset_pin, model_version, pin, registry, snapshot
+
+OLD = START - timedelta(seconds=FRESH + 1)
+DOWN = Failed("RegistryUnavailable", "no answer", START, 5.0)
+
+
+def pinned() -> ModelVersion:
+    """Evaluated elsewhere, pinned here, not promoted yet."""
+    return after(model_version("1"), evaluations={})
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Known(snapshot("1"), OLD), "Checking"),
+        (Pending(), "Checking"),
+        (DOWN, "RegistryUnavailable"),
+        (Absent("Gated", "accept the terms", START), "Gated"),
+    ],
+)
+def test_a_first_promotion_waits_for_the_registry(answer: Any, reason: str) -> None:
+    plan = look(pinned(), snapshot=answer)
+    assert not [action for action in plan.actions if isinstance(action, Repoint)]
+    assert condition(plan, "Serving") == ("Unknown", reason)
+    assert plan.requeue_after
+    assert about_to_serve(pinned().model_copy(update={"status": plan.status}))
+
+
+def test_bytes_that_changed_after_the_verdict_stop_the_promotion() -> None:
+    plan = look(pinned(), snapshot=Known(snapshot("1", content="other"), START))
+    assert not [action for action in plan.actions if isinstance(action, Repoint)]
+    assert condition(plan, "Ready") == ("False", "ArtifactChanged")
+
+
+def test_what_served_before_is_taken_back_without_the_registry() -> None:
+    version = serving("1")
+    assert not about_to_serve(version)
+    plan = look(version, snapshot=DOWN, targets=on("models:/model/9"))
+    assert [action.cause for action in plan.actions if isinstance(action, Repoint)] == ["Restore"]
+
+
+def test_a_confirmed_version_is_promoted() -> None:
+    assert [action.cause for action in look(pinned()).actions if isinstance(action, Repoint)] == ["Promotion"]
+
+
+def test_a_verdict_on_a_fallback_proves_nothing_about_the_version() -> None:
+    version = model_version("1")
+    job = verdict(version, "Passed")
+    assert job.status.resolved is not None
+    instead = job.status.resolved.model.model_copy(update={"fallback": True})
+    status = job.status.model_copy(update={"resolved": job.status.resolved.model_copy(update={"model": instead})})
+    measured = job.model_copy(update={"status": status})
+    plan = look(version, evaluations={job.metadata.name: measured})
+    assert condition(plan, "Evaluated") == ("False", "EvaluationError")
+    assert not [action for action in plan.actions if isinstance(action, Repoint)]
+
+
+def test_what_runs_code_is_refused_where_the_registry_says_so_unless_it_serves() -> None:
+    unsafe = Known(snapshot("1", unsafe="weights only as pickle (model.pkl)"), START)
+    strict = registry(unsafeFormats="Refuse")
+    assert condition(look(model_version("1"), snapshot=unsafe, registry=strict), "Ready") == ("False", "UnsafeFormat")
+    assert condition(look(pinned(), snapshot=unsafe, registry=strict), "Ready") == ("False", "UnsafeFormat")
+    assert condition(look(pinned(), snapshot=unsafe), "Resolved") == ("True", "Pinned")
+    stays = look(serving("1"), snapshot=unsafe, registry=strict, targets=on("models:/model/1"))
+    assert condition(stays, "Serving") == ("True", "Proved")
+
+
+def test_a_new_name_of_the_same_content_is_told_and_takes_nothing_away() -> None:
+    renamed = snapshot("1").pin.model_copy(update={"name": "new", "digest": snapshot("2").pin.digest})
+    plan = look(pinned(), snapshot=Known(replace(snapshot("1"), pin=renamed), START))
+    assert condition(plan, "Resolved") == ("True", "Pinned")
+    assert [(drift.type, "is called new" in drift.message) for drift in plan.status.drift] == [("Registry", True)]
+
+
+SHA = "c" * 40
+
+
+def hub_version() -> ModelVersion:
+    source = {"registryRef": {"name": "mlflow"}, "name": "org/model", "revision": "main"}
+    return model_version("1", source=source, evaluated=False)
+
+
+def hub(*, aliases: Any = None, results: str = "None", **change: Any) -> dict[str, Any]:
+    commit = pin("1").model_copy(update={"name": "org/model", "version": SHA, "uri": f"hf://org/model@{SHA}"})
+    said: ModelSnapshot = replace(snapshot("1"), pin=commit, **change)
+    policy = registry(mlflow=None, huggingFace={}, writeBack={"aliases": aliases or {}, "evaluationResults": results})
+    return {"registry": policy, "snapshot": Known(said, START), "evaluations": {}}
+
+
+def evaluated(version: ModelVersion) -> EvaluationJob:
+    job = verdict(model_version("1"), "Passed")
+    measured = {"metrics": [{"name": "accuracy", "value": 0.95, "direction": "maximize", "n": 9}], "sha256": "0" * 64}
+    data = {**dataset_pin().to_json(), "path": "org/holdout"}
+    body = {**job.status.to_json(), "results": measured}
+    body["resolved"]["datasets"] = [data]
+    return job.model_copy(update={"status": type(job.status).model_validate(body)})
+
+
+def test_the_hub_keeps_no_state_which_is_no_error() -> None:
+    told = look(hub_version(), **hub())
+    assert condition(told, "RegistrySynced") == ("True", "WriteBackUnsupported")
+    assert not [action for action in told.actions if isinstance(action, WriteRegistry)]
+
+
+def test_a_hub_alias_is_a_git_tag_and_a_repository_of_others_is_no_error() -> None:
+    aliases = {"Production": "champion"}
+    where = on(f"hf://org/model@{SHA}")
+    promoted = after(hub_version(), **hub(aliases=aliases))
+    served = after(promoted, **hub(aliases=aliases), targets=where)
+    plan = look(served, **hub(aliases=aliases), targets=where)
+    (write,) = [action for action in plan.actions if isinstance(action, WriteRegistry)]
+    assert (dict(write.order.tags), write.order.alias) == ({}, "champion")
+    refused = Failed("WriteBackUnsupported", "the token may not set tags there", START, 3600.0)
+    plan = look(served, at=60, **hub(aliases=aliases), targets=where, last_write=refused)
+    assert condition(plan, "RegistrySynced") == ("True", "WriteBackUnsupported")
+    assert not [action for action in plan.actions if isinstance(action, WriteRegistry)]
+
+
+def test_results_are_offered_where_asked_and_only_those_of_this_content() -> None:
+    job = evaluated(model_version("1"))
+    assert job.status.resolved is not None
+    same = job.status.resolved.model
+    (offered,) = results([job], same)
+    assert (offered.dataset, offered.metric, offered.value) == ("org/holdout", "accuracy", 0.95)
+    assert results([job], pin("2")) == ()
