@@ -14,7 +14,7 @@ from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.names import job_name
 from weighbridge.core.plan import Create, Delete, Plan
-from weighbridge.core.preflight import registry_not_found
+from weighbridge.core.subjects import registry_not_found
 
 from .things import START, dataset_pin, evaluation_job, registry, snapshot
 

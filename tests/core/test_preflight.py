@@ -12,7 +12,8 @@ from weighbridge.api.evaluationjob import EvaluationJobSpec
 from weighbridge.api.references import ModelReference
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.layers import LAYERS, NOT_THERE, layer
-from weighbridge.core.preflight import Answers, Examination, ask, examine, subjects
+from weighbridge.core.preflight import Examination, examine
+from weighbridge.core.subjects import Answers, ask, subjects
 
 from .things import START, dataset_pin, evaluation_job, registry, snapshot
 

@@ -16,7 +16,7 @@ from weighbridge.core.modelversion import decide
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, WriteRegistry
 from weighbridge.core.versionfacts import VersionFacts
 
-from .things import START, TARGET, model_version, pin, registry, resolved, snapshot, target
+from .things import START, TARGET, model_version, registry, resolved, snapshot, target
 
 REF = TargetRef.model_validate(TARGET)
 

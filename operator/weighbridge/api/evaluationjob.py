@@ -250,7 +250,7 @@ class EvaluationJobStatus(ApiModel):
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
     preflight: Annotated[tuple[Check, ...], Field(max_length=128)] = ()
-    """Each check made before anything was scheduled, in order. Of a subject that failed one, the checks behind it are not listed."""
+    """Each check made before anything was scheduled, in order. Behind a check that failed, no more of its subject are listed."""
     resolved: Resolved | None = None
     """Pins of model and datasets."""
     job: JobState | None = None

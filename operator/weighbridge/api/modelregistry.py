@@ -67,8 +67,8 @@ class ModelRegistrySpec(ApiModel):
     hugging_face: HuggingFaceConnection | None = None
     """The Hugging Face Hub; `{}` for huggingface.co."""
     credentials_secret_ref: LocalRef | None = None
-    """Secret of this namespace that the operator asks and writes with. MLflow: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and
-    MLFLOW_TRACKING_PASSWORD. Hugging Face Hub: HF_TOKEN."""
+    """Secret of this namespace that the operator asks and writes with. MLflow: MLFLOW_TRACKING_TOKEN, or
+    MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Hugging Face Hub: HF_TOKEN."""
     workload_credentials_secret_ref: LocalRef | None = None
     """Secret that evaluation pods get and that pre-flight asks with; read-only in a good setup. Default: credentialsSecretRef."""
     write_back: WriteBack = WriteBack()
@@ -78,8 +78,8 @@ class ModelRegistrySpec(ApiModel):
     request_timeout: Duration = "10s"
     """Limit for one request."""
     unsafe_formats: Literal["Allow", "Refuse"] = "Allow"
-    """What to do with models that run code when they are loaded: weights only as pickle, code of their own. Refuse: they are neither
-    evaluated nor promoted (UnsafeFormat)."""
+    """What to do with models that run code when they are loaded: weights only as pickle, code of their own. Refuse: they are
+    neither evaluated nor promoted (UnsafeFormat)."""
     webhook_secret_ref: LocalRef | None = None
     """Secret of this namespace whose key WEBHOOK_SECRET the registry signs its webhooks with. They are taken as hints to look again
     at `/webhooks/<namespace>/<name>` of the operator's webhook address; polling stays the truth."""

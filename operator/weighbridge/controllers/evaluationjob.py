@@ -13,7 +13,7 @@ from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_c
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
-from ..core.preflight import Answers, Reference, ask, registry_not_found, subjects
+from ..core.subjects import Answers, Reference, ask, registry_not_found, subjects
 from ..evaluation.job import job_facts, report
 from ..evaluation.manifest import job_manifest
 from .ports import Ports, Store

@@ -8,8 +8,8 @@ from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion, Serving, TargetRef
 from ..api.references import pinned_source
 from ..core.election import pointer_value, standing
-from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 from ..core.evaluationjob import FRESH
+from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 from ..core.modelversion import about_to_serve, decide
 from ..core.plan import Plan
 from ..core.versionfacts import VersionFacts

@@ -8,7 +8,7 @@ from typing import Literal
 from ..api.evaluationjob import Results
 from ..api.modelregistry import ModelRegistry
 from .facts import Failed
-from .preflight import Answers
+from .subjects import Answers
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EvaluationFacts:
     registries: Mapping[str, ModelRegistry]
     """Registries the spec names, as far as they exist."""
     answers: tuple[Answers, ...]
-    """What they said of each of `preflight.subjects(spec)`."""
+    """What they said of each of `subjects(spec)`."""
     job: JobFacts | None
     report: Results | ResultProblem | None
     """What the reporter handed over; only looked for once the Job is complete."""

@@ -100,8 +100,8 @@ class WriteOrder:
     alias: str | None
     """Alias that should point at the version; None leaves all aliases alone."""
     results: tuple[EvaluationResult, ...] = ()
-    """To be offered to the model's owners, where the registry takes such and the ModelRegistry asks for it. They are offered once for
-    each value of the tag `weighbridge.dev/results`."""
+    """To be offered to the model's owners, where the registry takes such and the ModelRegistry asks for it. They are offered once
+    for each value of the tag `weighbridge.dev/results`."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
 from .conditions import Draft, Summary, find, settle, stamp
 from .election import Claim, claim, may_evaluate, standing, target_name
-from .evaluations import Evaluated, evaluate
 from .evaluationjob import FRESH
+from .evaluations import Evaluated, evaluate
 from .facts import Absent, Failed, Known
 from .plan import Action, Plan
 from .release import release

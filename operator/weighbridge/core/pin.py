@@ -9,14 +9,13 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-
 MOST_READ_FILES, MOST_READ_BYTES = 32, 8 * 1024 * 1024
 """How much of an artifact is read to prove content where the registry keeps no digests of files."""
 
 
 def read_for_proof(files: Mapping[str, int]) -> tuple[str, ...]:
-    """The files whose content belongs to the identity where the registry keeps no digests: the smallest first, as many as fit into 32
-    files and 8 MiB altogether. Of larger ones only the size counts. Empty files need not be read and are left out."""
+    """The files whose content belongs to the identity where the registry keeps no digests: the smallest first, as many as fit into
+    32 files and 8 MiB altogether. Of larger ones only the size counts. Empty files need not be read and are left out."""
     chosen, total = list[str](), 0
     for path, size in sorted(files.items(), key=lambda each: (each[1], each[0])):
         if size == 0:
@@ -40,8 +39,8 @@ def fingerprint(files: Mapping[str, int], contents: Mapping[str, str]) -> str:
 
 
 def records_fingerprint(*, dataset_id: str, digest: str, records: int) -> str:
-    """Identity of a dataset that is records in the registry and no files (MLflow's evaluation datasets): its id, the registry's digest
-    of its state, and the number of records."""
+    """Identity of a dataset that is records in the registry and no files (MLflow's evaluation datasets): its id, the registry's
+    digest of its state, and the number of records."""
     return _canonical({"datasetId": dataset_id, "digest": digest, "records": str(records)})
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from ..api.modelversion import DriftType, ModelVersion
 from ..api.references import Lineage, ModelPin
+from .checks import refusal
 from .conditions import Draft
 from .election import standing
 from .facts import Absent, Failed, Known, ModelSnapshot, Pending
-from .preflight import refusal
 from .versionfacts import VersionFacts
 
 _GONE = {
