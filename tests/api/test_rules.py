@@ -16,18 +16,24 @@ MLFLOW = {"mlflow": {"url": "https://mlflow.example.com/path"}}
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}
 RULE = {"metric": "accuracy", "min": 0.9}
 DATASET = {"name": "holdout", "registryRef": {"name": "mlflow"}, "path": "fraud-holdout"}
+INSTEAD = {**DATASET, "fallback": [{"registryRef": {"name": "mlflow"}, "path": "older"}]}
 EVALUATOR = {"parameters": {"targets": "is_fraud"}}
-EVALUATION = {"name": "holdout", "template": {"gate": [RULE], "datasets": [DATASET], "evaluator": EVALUATOR}}
+EVALUATION: dict[str, Any] = {"name": "holdout", "template": {"gate": [RULE], "datasets": [DATASET], "evaluator": EVALUATOR}}
 CONTAINER = {"engine": "container", "image": "engine:1"}
 SERVING = {"targetRef": {"name": "server"}, "pointer": {"container": "server", "env": "MODEL_URI"}}
 VERSION = {"source": MODEL, "stage": "Production", "evaluations": [EVALUATION], "serving": [SERVING]}
+HUB_MODEL = {"registryRef": {"name": "hub"}, "name": "org/model", "revision": "main"}
 GOOD = {
     "ModelRegistry": {**MLFLOW, "writeBack": {"aliases": {"Production": "champion"}}, "pollInterval": "1m30s"},
     "EvaluationJob": {"model": MODEL, "gate": [RULE], "evaluator": CONTAINER},
     "ModelVersion": VERSION,
 }
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("ModelRegistry", {}, "name the registry: spec.mlflow.url"),
+    ("ModelRegistry", {}, "name exactly one registry"),
+    ("ModelRegistry", {**MLFLOW, "huggingFace": {}}, "name exactly one registry"),
+    ("ModelRegistry", {"huggingFace": {"url": "hub:8080"}}, "spec.huggingFace.url"),
+    ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Maybe"}, "spec.unsafeFormats"),
+    ("ModelRegistry", {"huggingFace": {}, "writeBack": {"evaluationResults": "Comment"}}, "spec.writeBack.evaluationResults"),
     ("ModelRegistry", {"mlflow": {"url": "mlflow:5000/x"}}, "spec.mlflow.url"),
     ("ModelRegistry", {"mlflow": {"url": "https://user:password@mlflow"}}, "spec.mlflow.url"),
     ("ModelRegistry", {"mlflow": {"url": "https://mlflow?token=1"}}, "spec.mlflow.url"),
@@ -41,8 +47,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ModelRegistry", {**MLFLOW, "pollInterval": "5 minutes"}, "spec.pollInterval"),
     ("EvaluationJob", {"model": MODEL, "evaluator": EVALUATOR}, "name one in datasets"),
     ("EvaluationJob", {"model": MODEL, "datasets": [DATASET]}, "set evaluator.parameters.targets"),
-    ("EvaluationJob", {"model": {**MODEL, "alias": "champion"}}, "exactly one of version and alias"),
-    ("EvaluationJob", {"model": {"registryRef": {"name": "mlflow"}, "name": "fraud"}}, "exactly one of version and alias"),
+    ("EvaluationJob", {"model": {**MODEL, "alias": "champion"}}, "exactly one of version, alias (MLflow) and revision"),
+    ("EvaluationJob", {"model": {"registryRef": {"name": "mlflow"}, "name": "fraud"}}, "exactly one of version, alias (MLflow) and revision"),
+    ("EvaluationJob", {"model": {**MODEL, "revision": "main"}}, "exactly one of version, alias (MLflow) and revision"),
+    ("EvaluationJob", {"model": MODEL, "datasets": [{**DATASET, "file": "/etc/passwd"}]}, "file"),
+    ("EvaluationJob", {"model": MODEL, "fallback": {"models": [MODEL] * 5}}, "spec.fallback.models"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "container"}}, "set evaluator.image"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "guess"}}, "spec.evaluator.engine"),
     ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy"}]}, "set min, max or both"),
@@ -51,6 +60,11 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
     ("EvaluationJob", {"model": {**MODEL, "name": "two\nlines"}}, "spec.model.name"),
     ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
+    (
+        "ModelVersion",
+        {**VERSION, "evaluations": [{**EVALUATION, "template": {**EVALUATION["template"], "datasets": [INSTEAD]}}]},
+        "a version is promoted on its own evidence alone",
+    ),
     ("ModelVersion", {**VERSION, "serving": [SERVING, SERVING]}, "the same workload twice"),
     (
         "ModelVersion",
@@ -71,11 +85,22 @@ def body(kind: str, spec: dict[str, Any], namespace: str, name: str = "it") -> d
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": deepcopy(spec)}
 
 
-@pytest.mark.parametrize("kind", GOOD)
-async def test_a_good_object_is_taken_and_reads_back_as_our_models_read_it(kind: str, cluster: Cluster, namespace: str) -> None:
-    created = await cluster.create(body(kind, GOOD[kind], namespace))
+ALSO_GOOD = [
+    ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Refuse", "webhookSecretRef": {"name": "hook"}}),
+    (
+        "EvaluationJob",
+        {"model": HUB_MODEL, "fallback": {"models": [MODEL]}, "datasets": [{**INSTEAD, "file": "data/test.csv"}], "evaluator": CONTAINER},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec"), [*GOOD.items(), *ALSO_GOOD])
+async def test_a_good_object_is_taken_and_reads_back_as_our_models_read_it(
+    kind: str, spec: dict[str, Any], cluster: Cluster, namespace: str
+) -> None:
+    created = await cluster.create(body(kind, spec, namespace))
     model = next(each for each in KINDS if each.info.kind == kind)
-    stored, ours = model.model_validate(created), model.model_validate(body(kind, GOOD[kind], namespace))
+    stored, ours = model.model_validate(created), model.model_validate(body(kind, spec, namespace))
     assert stored.spec == ours.spec, "the server's defaults are the models' defaults"  # type: ignore[attr-defined]
 
 
