@@ -54,6 +54,7 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 node
         (failed("BackoffLimitExceeded"), [pod(ended(0, "OOMKilled"))], "Failed", "OutOfMemory"),
         (failed("PodFailurePolicy"), [pod(ended(2))], "Failed", "EvaluatorMisconfigured"),
         (failed("PodFailurePolicy"), [pod(ended(3))], "Failed", "SubjectChanged"),
+        (failed("BackoffLimitExceeded"), [pod(ended(4))], "Failed", "EngineFailed"),
         (failed("NewInNextVersion"), [], "Failed", "EngineFailed"),
     ],
 )

@@ -9,20 +9,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.core.things import dataset_pin, evaluation_job, pin, registry
-from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import Resolved
+from weighbridge.api import EvaluationJob, ModelRegistry
+from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel
 from weighbridge.evaluation.manifest import job_manifest
 from weighbridge.evaluation.task import TASK, Task
 from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.refusal import Invalid
 
-PIN = pin("1")
+PIN = ResolvedModel.model_validate(pin("1").to_json())
+DATASET = ResolvedDataset.model_validate(dataset_pin().to_json())
+HUB_PIN = PIN.model_copy(update={"registry": "hub", "uri": f"hf://organisation/name@{'0' * 40}"})
+HUB_DATASET = DATASET.model_copy(update={"registry": "hub", "uri": f"hf://datasets/organisation/name@{'0' * 40}", "file": "t.csv"})
 
 
-def manifest(job: EvaluationJob | None = None, **registry_spec: Any) -> dict[str, Any]:
-    resolved = Resolved(model=PIN, datasets=(dataset_pin(),))
+def manifest(
+    job: EvaluationJob | None = None, resolved: Resolved | None = None, more: tuple[ModelRegistry, ...] = (), **registry_spec: Any
+) -> dict[str, Any]:
+    resolved = resolved or Resolved(model=PIN, datasets=(DATASET,))
+    registries = {each.metadata.name: each for each in (registry(**registry_spec), *more)}
     images = {"evaluator_image": "registry.example/evaluator:1", "reporter_image": "registry.example/operator:1"}
-    return job_manifest(job or evaluation_job(), resolved, registry(**registry_spec), name="evaluation-1", **images)
+    return job_manifest(job or evaluation_job(), resolved, registries, name="evaluation-1", **images)
+
+
+def hub(name: str = "hub", **spec: Any) -> ModelRegistry:
+    metadata = {"name": name, "namespace": "ns", "uid": name, "generation": 1}
+    return ModelRegistry.model_validate({"metadata": metadata, "spec": {"huggingFace": {}, **spec}})
 
 
 def pod_spec(job: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +73,33 @@ def test_the_workloads_credentials_reach_the_engine_alone_key_by_key() -> None:
 
 def test_without_workload_credentials_the_registrys_own_are_taken() -> None:
     assert "'name': 'writes'" in str(environment(manifest(credentialsSecretRef={"name": "writes"})))
+
+
+def test_a_pod_gets_the_addresses_and_keys_of_the_registries_its_pins_lie_in_and_of_no_other() -> None:
+    both = Resolved(model=HUB_PIN, datasets=(DATASET, HUB_DATASET))
+    job = manifest(None, both, (hub(workloadCredentialsSecretRef={"name": "hub-reads"}),), credentialsSecretRef={"name": "writes"})
+    said = environment(job)
+    assert (said["HF_ENDPOINT"], said["MLFLOW_TRACKING_URI"]) == ("https://huggingface.co", "http://mlflow:5000")
+    assert said["HF_TOKEN"] == {"secretKeyRef": {"name": "hub-reads", "key": "HF_TOKEN", "optional": True}}
+    assert said["MLFLOW_TRACKING_TOKEN"]["secretKeyRef"]["name"] == "writes"
+    assert (said["HF_HUB_DISABLE_XET"], said["HF_HUB_DISABLE_TELEMETRY"]) == ("1", "1")
+    assert said["HF_HOME"].startswith("/tmp/")
+    task = Task.model_validate_json(said[TASK])
+    assert (task.model.registry, [(each.registry, each.file) for each in task.datasets]) == (
+        "huggingFace",
+        [("mlflow", ""), ("huggingFace", "t.csv")],
+    )
+    alone = environment(manifest(None, Resolved(model=PIN), (hub(credentialsSecretRef={"name": "hub-writes"}),)))
+    assert not [name for name in alone if name.startswith("HF_")]
+    assert not [name for name in environment(manifest(None, Resolved(model=HUB_PIN), (hub(),))) if name.startswith("MLFLOW_")]
+
+
+def test_a_pod_cannot_have_two_registries_of_one_kind() -> None:
+    other = HUB_DATASET.model_copy(update={"registry": "mirror"})
+    with pytest.raises(ValueError, match="hub, mirror"):
+        manifest(
+            None, Resolved(model=HUB_PIN, datasets=(other,)), (hub(), hub("mirror", huggingFace={"url": "https://mirror.example"}))
+        )
 
 
 @pytest.mark.parametrize(("engine_name", "rules"), [("mlflow", 2), ("container", 1)])

@@ -1,6 +1,6 @@
 """The mlflow engine's own decisions: what it refuses, and how it words what MLflow measured.
 
-What it does with a real server and real models is seen on the cluster (e2e).
+What it does with real registries and real models is in test_evaluation.py and on the cluster (e2e).
 """
 
 import json

@@ -126,7 +126,7 @@ forget_replaced_images() {
 ctr -n k8s.io images ls -q | grep '^import-' | xargs -r ctr -n k8s.io images rm
 containers=$(crictl ps --all --output json)
 crictl images --output json | jq -r '.images[] | select(.repoTags == []) | .id' | while read -r image; do
-  case $containers in *"$image"*) ;; *) crictl rmi "$image" ;; esac
+  case $containers in *"$image"*) ;; *) crictl --timeout 120s rmi "$image" ;; esac
 done
 NODE
   [[ $ENGINE != own ]] || docker image prune --force --filter until=1h

@@ -7,13 +7,14 @@ from typing import Any, Literal
 from ..api.evaluationjob import EvaluationJob, Results
 from ..core.evaluationfacts import JobFacts, ResultProblem
 from .result import read_summary
-from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED
+from .task import EXIT_MISCONFIGURED, EXIT_REGISTRY_FAILED, EXIT_SUBJECT_CHANGED
 
 REPORTER = "reporter"
 ENGINE = "engine"
 _EXITS = {
     EXIT_MISCONFIGURED: ("EvaluatorMisconfigured", "the engine cannot do what spec.evaluator asks"),
     EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
+    EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned, in each attempt"),
 }
 """What our own engine's exit codes mean; another image's say only that it failed."""
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}

@@ -1,21 +1,33 @@
 """The Job of an evaluation: pure, and within Pod Security `restricted` by construction.
 
-Nothing of a user's labels or annotations is copied. The pod gets pins and the workload's registry credentials, no Kubernetes token,
-and nothing that writes to a registry.
+Nothing of a user's labels or annotations is copied. The pod gets pins and the workload's credentials for the registries they lie
+in, no Kubernetes token, and nothing that writes to a registry.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..api.base import API_VERSION, seconds
 from ..api.evaluationjob import EvaluationJob, Resolved
-from ..api.modelregistry import ModelRegistry
+from ..api.modelregistry import ModelRegistry, RegistryKind
 from ..core.names import JOB_LABEL, MANAGED_BY, label_value
 from .job import ENGINE, REPORTER
 from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, RESULT, SUBJECT, TASK, task_of
 
 _SHARED = "/weighbridge"
 _RESULT_FILE = f"{_SHARED}/result.json"
-_CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+_ADDRESS: dict[RegistryKind, str] = {"mlflow": "MLFLOW_TRACKING_URI", "huggingFace": "HF_ENDPOINT"}
+"""Environment variable that tells a registry's own client where it is."""
+_CREDENTIALS: dict[RegistryKind, tuple[str, ...]] = {
+    "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "huggingFace": ("HF_TOKEN",),
+}
+"""Keys of its Secret, and the environment variables they become."""
+_MANNERS: dict[RegistryKind, dict[str, str]] = {
+    "mlflow": {"MLFLOW_DISABLE_TELEMETRY": "true"},
+    "huggingFace": {"HF_HOME": "/tmp/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"},  # noqa: S108
+}
+"""What its client needs on a read-only root; no reports to vendors. Xet takes memory without bound and has been seen to hang."""
 _USER = 65532
 _LOCKED_DOWN = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 _SCRATCH_LIMIT, _RESULT_LIMIT = "20Gi", "16Mi"
@@ -23,11 +35,18 @@ _SCRATCH_LIMIT, _RESULT_LIMIT = "20Gi", "16Mi"
 
 
 def job_manifest(
-    job: EvaluationJob, resolved: Resolved, registry: ModelRegistry, *, name: str, evaluator_image: str, reporter_image: str
+    job: EvaluationJob,
+    resolved: Resolved,
+    registries: Mapping[str, ModelRegistry],
+    *,
+    name: str,
+    evaluator_image: str,
+    reporter_image: str,
 ) -> dict[str, Any]:
-    """The Job that carries out this evaluation; `registry` is the connection the model was found in.
+    """The Job that carries out this evaluation; `registries` are connections by name, at least those the pins were found in.
 
-    It has no time to live: the operator deletes it once the result is recorded, however long that takes.
+    It has no time to live: the operator deletes it once the result is recorded, however long that takes. Raises ValueError where
+    the pins lie in two registries of one kind: a pod has one address of each.
     """
     spec = job.spec
     labels = MANAGED_BY | {JOB_LABEL: label_value(job.metadata.name)}
@@ -68,7 +87,7 @@ def job_manifest(
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "initContainers": [_reporter(resolved, reporter_image)],
-                    "containers": [_engine(job, resolved, registry, evaluator_image)],
+                    "containers": [_engine(job, resolved, registries, evaluator_image)],
                     "volumes": [
                         {"name": "result", "emptyDir": {"sizeLimit": _RESULT_LIMIT}},
                         {"name": "scratch", "emptyDir": {"sizeLimit": _SCRATCH_LIMIT}},
@@ -89,7 +108,9 @@ def _failure_rules(job: EvaluationJob) -> list[dict[str, Any]]:
     return rules
 
 
-def _engine(job: EvaluationJob, resolved: Resolved, registry: ModelRegistry, evaluator_image: str) -> dict[str, Any]:
+def _engine(
+    job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], evaluator_image: str
+) -> dict[str, Any]:
     evaluator, resources = job.spec.evaluator, job.spec.resources
     container: dict[str, Any] = {
         "name": ENGINE,
@@ -97,9 +118,9 @@ def _engine(job: EvaluationJob, resolved: Resolved, registry: ModelRegistry, eva
         "imagePullPolicy": "IfNotPresent",
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (a directory of the pod alone)
-            {"name": TASK, "value": task_of(job, resolved).model_dump_json(by_alias=True)},
+            {"name": TASK, "value": task_of(job, resolved, registries).model_dump_json(by_alias=True)},
             {"name": RESULT, "value": _RESULT_FILE},
-            *_registry(registry),
+            *(variable for registry in _in_use(resolved, registries) for variable in _access(registry)),
         ],
         "resources": {key: dict(value) for key, value in (("limits", resources.limits), ("requests", resources.requests)) if value},
         "securityContext": _LOCKED_DOWN,
@@ -110,15 +131,26 @@ def _engine(job: EvaluationJob, resolved: Resolved, registry: ModelRegistry, eva
     return container
 
 
-def _registry(registry: ModelRegistry) -> list[dict[str, Any]]:
+def _in_use(resolved: Resolved, registries: Mapping[str, ModelRegistry]) -> list[ModelRegistry]:
+    """The registries that the pins were found in, the model's first. Raises ValueError for two of one kind."""
+    names = dict.fromkeys((resolved.model.registry, *(each.registry for each in resolved.datasets)))
+    found = [registries[name] for name in names]
+    if len({registry.spec.kind for registry in found}) < len(found):
+        raise ValueError(f"two registries of one kind in one evaluation: {', '.join(names)}")
+    return found
+
+
+def _access(registry: ModelRegistry) -> list[dict[str, Any]]:
     """Where the registry is, and the workload's credentials for it: single known keys, never a whole Secret."""
-    connection, ref = registry.spec.mlflow, registry.spec.workload_credentials_secret_ref or registry.spec.credentials_secret_ref
-    where: list[dict[str, Any]] = [{"name": "MLFLOW_TRACKING_URI", "value": connection.url}] if connection else []
-    if not ref:
-        return where
-    return where + [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": True}}} for key in _CREDENTIALS
-    ]
+    spec = registry.spec
+    variables: list[dict[str, Any]] = [{"name": _ADDRESS[spec.kind], "value": spec.url}]
+    variables += [{"name": key, "value": value} for key, value in _MANNERS[spec.kind].items()]
+    if ref := spec.workload_credentials_secret_ref or spec.credentials_secret_ref:
+        variables += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": True}}}
+            for key in _CREDENTIALS[spec.kind]
+        ]
+    return variables
 
 
 def _reporter(resolved: Resolved, image: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The `mlflow` engine: loads exactly what was pinned, runs `mlflow.models.evaluate` on it, writes the result document.
 
 Runs in the evaluator image only (full MLflow and scikit-learn). It reads from the registry and never writes there: what MLflow
-wants to track goes to a throwaway database in the pod. Exit code 0 means measured, whatever the score; 2 and 3 are in task.py.
+wants to track goes to a throwaway database in the pod. Exit code 0 means measured, whatever the score; the others are in task.py.
 """
 
 import json
@@ -10,15 +10,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.pin import fingerprint
-from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, RESULT, TASK, Task, TaskDataset
+from .fetch import fetch_dataset, fetch_model
+from .refusal import Refusal
+from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
 
+_DESCRIPTION = "MLmodel"
+_TABLES = (".csv", ".parquet", ".jsonl")
 _KINDS = ("classifier", "regressor")
 # MLflow's name of a metric: ours, direction, unit. What is not listed is left out: nobody could say which way is better.
 _METRICS = {
@@ -40,14 +42,6 @@ _METRICS = {
     "false_positives": ("false_positives", "minimize", "count"),
     "false_negatives": ("false_negatives", "minimize", "count"),
 }
-
-
-class Refusal(Exception):
-    """The evaluation cannot be made; the text is one line for people, `code` the exit code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
 
 
 def main() -> int:
@@ -81,15 +75,16 @@ def _task(environment: Mapping[str, str]) -> tuple[Task, Path]:
 def _evaluate(task: Task, scratch: Path) -> list[dict[str, Any]]:
     """Every metric on every dataset. With more than one dataset, the dataset's name is the metric's slice."""
     _say("loading MLflow")
+    # Before the import: MLflow would start a thread that reports usage to its vendor.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     import mlflow
 
     model = _model(task, scratch)
-    folders = [(dataset, _dataset(dataset, scratch)) for dataset in task.datasets]
+    tables = [(dataset, _table(_dataset(dataset, scratch), dataset, task.parameters["targets"])) for dataset in task.datasets]
     mlflow.set_tracking_uri(f"sqlite:///{scratch / 'tracking.db'}")
     mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / "artifacts").as_uri()))
     metrics: list[dict[str, Any]] = []
-    for dataset, folder in folders:
-        table = _table(folder, dataset, task.parameters["targets"])
+    for dataset, table in tables:
         _say(f"evaluating on {dataset.name}, {len(table)} rows")
         measured = mlflow.models.evaluate(  # type: ignore[no-untyped-call]
             model=str(model),
@@ -103,43 +98,39 @@ def _evaluate(task: Task, scratch: Path) -> list[dict[str, Any]]:
 
 
 def _model(task: Task, scratch: Path) -> Path:
-    """The model's files, proved to be the pinned ones: same registry entry, same files."""
-    import mlflow
-
-    wanted, name = task.model, f"{task.model.name} version {task.model.version}"
+    """The folder of the pinned model."""
+    name = f"{task.model.name} {task.model.version}"
     _say(f"loading model {name}")
-    found = mlflow.MlflowClient().get_model_version(wanted.name, wanted.version)
-    created_at = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
-    if abs(created_at - wanted.created_at) >= timedelta(milliseconds=1) or found.source != wanted.source:
-        raise Refusal(EXIT_SUBJECT_CHANGED, f"{name} is another one than was pinned: it was deleted and registered again")
-    folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=wanted.uri, dst_path=_fresh(scratch / "model")))
-    files = _files(folder)
-    # MLflow adds this file to what it downloads; it is not in the registry.
-    files.pop("registered_model_meta", None)
-    if fingerprint(files, (folder / "MLmodel").read_bytes()) != task.subject.fingerprint:
-        raise Refusal(EXIT_SUBJECT_CHANGED, f"the files of {name} are no longer those that were pinned")
+    folder = fetch_model(task, scratch)
+    if not (folder / _DESCRIPTION).is_file():
+        text = f"{name} is no MLflow model: it has no file {_DESCRIPTION} at its root; save it with mlflow.<flavor>.save_model"
+        raise Refusal(EXIT_MISCONFIGURED, text)
     return folder
 
 
 def _dataset(dataset: TaskDataset, scratch: Path) -> Path:
-    import mlflow
-
     _say(f"loading dataset {dataset.name}")
-    target = _fresh(scratch / f"dataset-{dataset.name}")
-    folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=dataset.uri, dst_path=target))
-    if fingerprint(_files(folder)) != dataset.fingerprint:
-        raise Refusal(EXIT_SUBJECT_CHANGED, f"the files of dataset {dataset.path} are no longer those that were pinned")
-    return folder
+    return fetch_dataset(dataset, scratch)
 
 
 def _table(folder: Path, dataset: TaskDataset, targets: str) -> Any:
-    """The dataset's one CSV or Parquet table."""
+    """The dataset's one table."""
     import pandas
 
-    tables = [path for path in sorted(folder.rglob("*")) if path.suffix in {".csv", ".parquet"}]
+    tables = [path for path in sorted(folder.rglob("*")) if path.suffix in _TABLES]
     if len(tables) != 1:
-        raise Refusal(EXIT_MISCONFIGURED, f"dataset {dataset.path} must hold one .csv or .parquet file, it holds {len(tables)}")
-    table = pandas.read_parquet(tables[0]) if tables[0].suffix == ".parquet" else pandas.read_csv(tables[0])
+        text = f"dataset {dataset.path} must hold one .csv, .parquet or .jsonl file, it holds {len(tables)}: name one with file"
+        raise Refusal(EXIT_MISCONFIGURED, text)
+    (path,) = tables
+    try:
+        if path.suffix == ".jsonl":
+            # Not pandas' own reader: it guesses types and dates.
+            with path.open(encoding="utf-8") as lines:
+                table = pandas.DataFrame([json.loads(line) for line in lines if line.strip()])
+        else:
+            table = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise Refusal(EXIT_MISCONFIGURED, f"{path.name} of dataset {dataset.path} cannot be read as a table") from error
     if targets not in table.columns:
         raise Refusal(EXIT_MISCONFIGURED, f"dataset {dataset.path} has no column {targets!r}: set evaluator.parameters.targets")
     return table
@@ -159,15 +150,6 @@ def _measured(measured: Mapping[str, float], rows: int, part: str | None) -> Ite
         if ours == "accuracy" and rows:
             metric["stderr"] = math.sqrt(value * (1 - value) / rows)
         yield metric | ({"unit": unit} if unit else {}) | ({"slice": part} if part else {})
-
-
-def _files(folder: Path) -> dict[str, int]:
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-
-
-def _fresh(folder: Path) -> str:
-    folder.mkdir()
-    return str(folder)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -26,7 +26,9 @@ TERMINATION_LOG = "WEIGHBRIDGE_TERMINATION_LOG"
 EXIT_MISCONFIGURED = 2
 """Exit code of our engines: the task itself cannot be carried out; another attempt would end the same."""
 EXIT_SUBJECT_CHANGED = 3
-"""Exit code of our engines: what was loaded is not what was pinned."""
+"""Exit code of our engines: what was loaded is not what was pinned, or what was pinned is gone."""
+EXIT_REGISTRY_FAILED = 4
+"""Exit code of our engines: the registry did not hand over what was pinned; another attempt may do better."""
 
 
 class TaskSubject(ApiModel):

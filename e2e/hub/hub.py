@@ -1,0 +1,20 @@
+"""A Hub in the cluster: the tests' stand-in with the demo's classifier in it, and the ModelRegistry that points there."""
+
+from e2e.kube import ROOT, Kube
+
+MANIFESTS = ROOT / "e2e" / "hub" / "manifests"
+PROGRAMS = (ROOT / "tests" / "registries" / "hubserver.py", ROOT / "e2e" / "hub" / "seed.py")
+
+
+def stand_up(kube: Kube) -> None:
+    """A fresh Hub, filled and serving, and the ModelRegistry `hub`, Ready. An earlier one goes, with all it kept.
+
+    Needs the operator, the evaluator image and the demo's namespace in the cluster."""
+    kube.run("delete", "deployment", "hub", "--ignore-not-found", "--cascade=foreground", "--timeout=60s")
+    files = (f"--from-file={program.name}={program}" for program in PROGRAMS)
+    programs = kube.run("create", "configmap", "hub", *files, "--dry-run=client", "--output=json")
+    kube.run("apply", "--filename", "-", stdin=programs)
+    kube.apply(MANIFESTS / "hub.yaml")
+    kube.run("rollout", "status", "deployment/hub", "--timeout=240s")
+    kube.apply(MANIFESTS / "registry.yaml")
+    kube.run("wait", "modelregistry/hub", "--for=condition=Ready", "--timeout=60s")
