@@ -51,7 +51,7 @@ def test_without_options_crds_go_to_the_terminal(capsys: pytest.CaptureFixture[s
     assert documents == [crd(kind) for kind in KINDS]
 
 
-@pytest.mark.parametrize("command", ["crds", "report"])
+@pytest.mark.parametrize("command", ["crds", "report", "preflight"])
 def test_small_commands_load_nothing_heavy(command: str) -> None:
     """The reporter runs beside every evaluation. Without its environment it ends at once, after its imports."""
     loaded = f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"

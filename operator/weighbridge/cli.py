@@ -1,4 +1,5 @@
-"""The command line: `weighbridge run`, `crds` and `report`. Only here are environment and flags of the process read.
+"""The command line: `weighbridge run`, `preflight`, `crds` and `report`. Only here and in `preflight` are environment and flags of
+the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -24,6 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(options)
         case "crds":
             return _crds(options.check, options.write)
+        case "preflight":
+            from .preflight import main as preflight
+
+            return preflight(options)
         case _:
             from .evaluation.reporter import main as report
 
@@ -38,12 +43,39 @@ def _parser() -> argparse.ArgumentParser:
     for variable in VARIABLES:
         help_text = f"{variable.meaning} ({variable.accepted}; default: {variable.default or 'nothing'}; {variable.name})"
         run.add_argument(variable.flag, dest=variable.field, metavar="VALUE", help=help_text.replace("%", "%%"))
+    _add_preflight(commands)
     crds = commands.add_parser("crds", help="print, write or check the CustomResourceDefinitions")
     mode = crds.add_mutually_exclusive_group()
     mode.add_argument("--check", type=Path, metavar="DIR", help="fail where the files of this folder differ")
     mode.add_argument("--write", type=Path, metavar="DIR", help="write the files into this folder")
     commands.add_parser("report", help="hand an engine's result to the operator (sidecar of an evaluation)")
     return parser
+
+
+def _add_preflight(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "preflight",
+        help="say what the operator would decide on a model, a dataset or an evaluation",
+        description="Makes the operator's checks and says what it would decide. "
+        "Exit status: 0 would be scheduled, 1 would be refused, 3 cannot be told now, 2 wrong usage.",
+    )
+    parser.add_argument(
+        "reference",
+        nargs="?",
+        metavar="REF",
+        help="models:/name/7, models:/name@alias, mlflow-datasets:/name[@digest], hf://organisation/name[@revision], "
+        "hf://datasets/organisation/name[@revision][/file], or evaluationjob/NAME",
+    )
+    parser.add_argument("-f", "--file", metavar="FILE", help="an EvaluationJob as YAML or JSON; - reads it from standard input")
+    parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the file's, else the kubeconfig's)")
+    parser.add_argument(
+        "--registry",
+        metavar="NAME",
+        help="ask the ModelRegistry of this name, with what evaluation pods would get; without it, MLFLOW_TRACKING_URI with "
+        "MLFLOW_TRACKING_TOKEN or _USERNAME and _PASSWORD, or HF_ENDPOINT with HF_TOKEN, and no cluster",
+    )
+    parser.add_argument("--unsafe-formats", choices=("Allow", "Refuse"), help="decide as if the ModelRegistry said so")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
 
 
 def _run(options: argparse.Namespace) -> int:

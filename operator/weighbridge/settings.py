@@ -35,6 +35,7 @@ class Settings:
     allow_addresses: tuple[IPv4Network | IPv6Network, ...]
     metrics_address: Address
     health_address: Address
+    webhook_address: Address
     leader_election: bool
     lease_duration: float
     """Seconds."""
@@ -144,6 +145,13 @@ VARIABLES = (
     Variable("metrics_address", ":8080", "where /metrics is served", "host:port or :port; port 0 switches it off", _address),
     Variable(
         "health_address", ":8081", "where /healthz and /readyz are served", "host:port or :port; port 0 switches it off", _address
+    ),
+    Variable(
+        "webhook_address",
+        ":0",
+        "where registries may send webhooks (/webhooks/<namespace>/<ModelRegistry>)",
+        "host:port or :port; port 0 switches it off",
+        _address,
     ),
     Variable("leader_election", "true", "whether a Lease decides which replica acts", "true or false", _switch),
     Variable(

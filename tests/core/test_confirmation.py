@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
+from weighbridge.api.modelversion import RegistryState
 from weighbridge.core.evaluationjob import FRESH
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
 from weighbridge.core.modelversion import about_to_serve
 from weighbridge.core.plan import Repoint, WriteRegistry
-from weighbridge.core.writeback import results
+from weighbridge.core.writeback import RESULTS_TAG, results
 
 from .test_modelversion import after, condition, look, on, serving, verdict
 from .things import START, dataset_pin, model_version, pin, registry, snapshot
@@ -139,3 +140,22 @@ def test_results_are_offered_where_asked_and_only_those_of_this_content() -> Non
     (offered,) = results([job], same)
     assert (offered.dataset, offered.metric, offered.value) == ("org/holdout", "accuracy", 0.95)
     assert results([job], pin("2")) == ()
+
+
+def offering(version: ModelVersion, **said: Any) -> tuple[str, str, list[WriteRegistry]]:
+    world = {**hub(results="PullRequest", **said), "evaluations": {"e": evaluated(model_version("1"))}}
+    plan = look(version, **world)
+    return *condition(plan, "RegistrySynced"), [action for action in plan.actions if isinstance(action, WriteRegistry)]
+
+
+def test_results_are_offered_once_whatever_becomes_of_the_offer() -> None:
+    version = after(hub_version(), **hub())
+    status, reason, (write,) = offering(version)
+    assert (status, reason) == ("Unknown", "Writing")
+    assert [each.dataset for each in write.order.results] == ["org/holdout"]
+    value = write.order.tags[RESULTS_TAG]
+    assert offering(version, tags={RESULTS_TAG: f"newer {value}"})[:2] == ("True", "Synced")
+    told = version.model_copy(
+        update={"status": version.status.model_copy(update={"registry": RegistryState(tags={RESULTS_TAG: value})})}
+    )
+    assert offering(told) == ("True", "Synced", [])

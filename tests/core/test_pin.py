@@ -47,6 +47,10 @@ def test_what_is_read_is_bounded_and_the_smallest(files: dict[str, int]) -> None
     assert all(files[path] <= min(left, default=MOST_READ_BYTES) for path in chosen)
 
 
+def test_the_description_is_read_however_many_smaller_files_there_are() -> None:
+    assert "MLmodel" in read_for_proof({"MLmodel": 5000} | {f"code/{number}.py": 1 for number in range(99)})
+
+
 def test_every_field_counts() -> None:
     changed = [PIN | {key: value} for key, value in {k: f"{v}x" for k, v in PIN.items() if k != "created_at"}.items()]
     changed.append(PIN | {"created_at": PIN["created_at"] + timedelta(milliseconds=1)})

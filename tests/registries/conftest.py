@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.registries.benches import BENCHES, Bench
+from tests.registries.hubserver import Hub, Server, serving
 from tests.registries.mlflowserver import MlflowServer, running
 
 
@@ -18,7 +19,14 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
         yield MlflowServer(url, folder / "artifacts")
 
 
+@pytest.fixture(scope="session")
+def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Hub for the contract suite."""
+    with serving(Hub(tmp_path_factory.mktemp("hub"))) as server:
+        yield server
+
+
 @pytest.fixture(params=sorted(BENCHES))
-def bench(request: pytest.FixtureRequest, mlflow_server: MlflowServer) -> Bench:
+def bench(request: pytest.FixtureRequest) -> Bench:
     """Each adapter with the registry it talks to."""
-    return BENCHES[request.param](mlflow_server)
+    return BENCHES[request.param](request.getfixturevalue)

@@ -13,9 +13,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -126,6 +127,13 @@ class MlflowServer:
         """Says that a run used a dataset."""
         dataset = Dataset(name=name, digest=digest, source_type=source_type, source=source)
         self.client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "evaluation")])])
+
+    def evaluation_dataset(self, name: str, records: Sequence[Mapping[str, Any]], experiment: str = "0") -> str:
+        """Creates an evaluation dataset with these records, gives its id."""
+        created = self.client.create_dataset(name, experiment_id=experiment)
+        if records:
+            created.merge_records([dict(record) for record in records])
+        return str(created.dataset_id)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
-"""An HTTP server that does what a healthy MLflow never does."""
+"""An HTTP server that does what a healthy registry never does."""
 
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -13,6 +15,7 @@ class Seen:
 
     path: str
     headers: Mapping[str, str]
+    content: bytes
 
 
 @dataclass
@@ -36,34 +39,79 @@ def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
     """An answer with this status, body and these headers (`_` for `-`)."""
 
     def answer(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
-        handler.send_response(status)
+        handler.send_response_only(status)
         for name, value in ({"Content_Length": str(len(body))} | headers).items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
         with contextlib.suppress(OSError):
-            handler.wfile.write(body)
+            handler.wfile.write(body if handler.command != "HEAD" else b"")
 
     return answer
 
 
+def raw(*parts: bytes) -> Answer:
+    """These bytes instead of an answer of HTTP, then the end of the connection."""
+
+    def answer(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            for part in parts:
+                handler.wfile.write(part)
+
+    return answer
+
+
+def endless(start: bytes, part: bytes, pause: float = 0.0, most: int = 1 << 30) -> Answer:
+    """These bytes, then `part` again and again: until the other side has had enough, the test is over, or `most` bytes are out."""
+
+    def answer(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(start)
+            for _ in range(most // len(part)):
+                if server.released.wait(pause) if pause else server.released.is_set():
+                    return
+                handler.wfile.write(part)
+
+    return answer
+
+
+def passed_on(handler: BaseHTTPRequestHandler, server: OddServer, port: int) -> tuple[int, bytes, Mapping[str, str]]:
+    """What the server on that port says to the request: status, body, headers for `reply`."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", port)) as behind:
+        headers = {**handler.headers, "Host": f"127.0.0.1:{port}"}
+        behind.request(handler.command, handler.path, server.seen[-1].content, headers)
+        found = behind.getresponse()
+        body = found.read()
+    own = {"transfer-encoding", "connection"} | ({"content-length"} if handler.command != "HEAD" else set())
+    return (
+        found.status,
+        body,
+        {name.title().replace("-", "_"): value for name, value in found.getheaders() if name.lower() not in own},
+    )
+
+
 @contextlib.contextmanager
-def odd(answer: Answer) -> Iterator[OddServer]:
-    """Runs such a server."""
+def odd(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[OddServer]:
+    """Runs such a server; with `tls`, it speaks that."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            found.seen.append(Seen(self.path, dict(self.headers.items())))
+            content = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            found.seen.append(Seen(self.path, dict(self.headers.items()), content))
             answer(self, found)
 
-        do_POST = do_GET  # noqa: N815
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found = OddServer(server.server_port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -41,6 +41,15 @@ def test_the_other_side_may_ask_for_more() -> None:
     assert fail(backoff, START, 10) == 300
 
 
+def test_what_no_waiting_heals_is_tried_once_an_hour() -> None:
+    backoff, now = Backoff(), START
+    for _ in range(3):
+        backoff.failed(RegistryFailed("WriteBackUnsupported", "keeps no tags"), now)
+        assert backoff.remaining(now) == 3600
+        now += timedelta(seconds=3600)
+        assert backoff.remaining(now) <= 0
+
+
 def test_success_starts_over() -> None:
     backoff, now = Backoff(), START
     for _ in range(5):

@@ -16,6 +16,7 @@ from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
 from weighbridge.registries.base import Registry, RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.guard import GuardedRegistries
+from weighbridge.registries.rate import NORMAL, Limit
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SHA = f"sha256:{'0' * 64}"
@@ -41,12 +42,14 @@ def mreg(name: str = "r", uid: str = "u1", generation: int = 1, **spec: Any) -> 
 class World:
     """What the registries say, who was woken, and the clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: Limit = NORMAL) -> None:
         self.time = START
         self.calls: list[str] = []
         self.credentials: list[Credentials | None] = []
         self.closed = 0
         self.trouble: Exception | None = None
+        self.troubles: dict[str, Exception] = {}
+        """Of one operation: `server`, `model`, `dataset`, `write`."""
         self.tags: dict[str, str] = {}
         self.gate = threading.Event()
         """Adapters answer while it is set."""
@@ -63,6 +66,7 @@ class World:
             lambda: self.time,
             observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
             connect=self.connect,
+            limit=limit,
         )
 
     def connect(self, registry: ModelRegistry, credentials: Credentials | None, *_: object) -> Registry:
@@ -80,6 +84,10 @@ class World:
         assert not isinstance(ask(), Known)
         await self.wake()
         return ask()
+
+    async def wake_all(self) -> None:
+        while not self.woken.empty():
+            await self.wake()
 
     async def wake(self) -> Key:
         async with asyncio.timeout(30):
@@ -99,8 +107,9 @@ class Desk:
         self._world.calls.append(what)
         self._world.entered.release()
         assert self._world.gate.wait(30)
-        if self._world.trouble is not None:
-            raise self._world.trouble
+        trouble = self._world.troubles.get(what.split(maxsplit=1)[0], self._world.trouble)
+        if trouble is not None:
+            raise trouble
 
     def server(self) -> ServerInfo:
         self._serve("server")
@@ -235,6 +244,8 @@ async def test_a_stuck_registry_leaves_others_alone(world: World) -> None:
     assert len(world.calls) == 4
     quick = World()
     world.guard._connect = quick.connect
+    for number in range(10, 500):
+        world.guard.model(mreg("stuck", "u-stuck"), ref(version=str(number)), OTHER, 60)
     assert isinstance(world.guard.model(mreg("quick", "u-quick"), ref(), ASKER, 60), Pending)
     assert await world.wake() == ASKER
     assert isinstance(world.guard.model(mreg("quick", "u-quick"), ref(), ASKER, 60), Known)
@@ -261,8 +272,8 @@ async def test_unused_registries_are_let_go(world: World) -> None:
     assert (world.closed, list(world.guard._kept)) == (1, [("ns", "new")])
 
 
-async def test_memory_is_bounded(world: World) -> None:
-    registry = mreg()
+async def test_memory_is_bounded() -> None:
+    world, registry = World(Limit(per_second=1e9, burst=10_000)), mreg()
     for number in range(10_000):
         world.guard.last_write(registry, Key("ModelVersion", "ns", str(number)))
         world.guard.model(registry, ref(version=str(number)), ASKER, 60)
@@ -274,6 +285,7 @@ async def test_memory_is_bounded(world: World) -> None:
     assert len(bulkhead._answers) <= 4096
     assert len(bulkhead._writings) == 0
     assert isinstance(world.guard.model(registry, ref(version="9999"), ASKER, 60), Known)
+    await world.guard.close()
 
 
 async def test_credentials_by_role(world: World) -> None:
@@ -439,3 +451,210 @@ async def test_close_wakes_who_waits_and_closes_adapters_when_they_are_done(worl
         async with asyncio.timeout(30):
             await done
     assert world.closed == 1
+
+
+def objects(count: int) -> list[Key]:
+    return [Key("EvaluationJob", "ns", f"e{number}") for number in range(count)]
+
+
+async def test_five_hundred_objects_on_one_model_cost_two_questions_a_minute(world: World) -> None:
+    """Ten minutes, each object looking every five seconds and wanting nothing older than half a minute, as before something is
+    begun."""
+    registry, askers, minutes = mreg(), objects(500), list[int]()
+    for _ in range(10):
+        before = len(world.calls)
+        for _ in range(12):
+            for asker in askers:
+                world.guard.model(registry, ref(), asker, 30)
+            await asyncio.gather(*world.guard._bulkhead(registry)._tasks)
+            world.later(5)
+        minutes.append(len(world.calls) - before)
+    assert set(world.calls) == {"model m 1"}
+    assert max(minutes) <= 2
+    assert sum(minutes) >= 17, "they do get what they want"
+
+
+async def test_many_models_are_asked_for_at_the_rate_of_the_registry(world: World) -> None:
+    registry = mreg()
+    for number in range(30):
+        world.guard.model(registry, ref(f"m{number}"), Key("ModelVersion", "ns", str(number)), 60)
+    woken = {await world.wake() for _ in range(20)}
+    assert (len(woken), len(world.calls)) == (20, 20)
+    for seconds, most in ((0.4, 22), (1.0, 27), (1000, 30)):
+        world.later(seconds)
+        woken |= {await world.wake() for _ in range(most - len(woken))}
+        assert (len(woken), len(world.calls)) == (most, most)
+
+
+async def test_the_rate_of_one_registry_is_not_that_of_another(world: World) -> None:
+    for number in range(40):
+        world.guard.model(mreg("busy", "u-busy"), ref(f"m{number}"), OTHER, 60)
+    for _ in range(20):
+        await world.wake()
+    assert world.guard.model(mreg("quiet", "u-quiet"), ref("quiet"), ASKER, 60) == Pending()
+    assert await world.wake() == ASKER
+    assert world.calls[20:] == ["model quiet 1"]
+
+
+async def test_who_is_about_to_act_does_not_wait_behind_a_crowd_that_polls(world: World) -> None:
+    registry, crowd = mreg(), [f"m{number}" for number in range(20)]
+    for name in crowd:
+        await world.answer(lambda name=name: world.guard.model(registry, ref(name), OTHER, 300))  # type: ignore[misc]
+        world.later(1)
+    world.later(301)
+    world.calls.clear()
+    world.gate.clear()
+    for name in crowd:
+        world.guard.model(registry, ref(name), OTHER, 300)
+    await started(world, 4)
+    world.guard.model(registry, ref("m19"), ASKER, 30)  # is queued already, and somebody is about to act on it
+    world.guard.model(registry, ref("new"), ASKER, 300)
+    world.guard.write(registry, WriteOrder(pin("other"), {"t": "1"}, None), ASKER)
+    world.gate.set()
+    await started(world, 20)
+    assert sorted(world.calls[:4]) == [f"model m{number} 1" for number in range(4)]
+    assert {"write {'t': '1'}", "model m19 1", "model new 1"} < set(world.calls[4:8]), "four threads take up the next four at once"
+
+
+async def started(world: World, calls: int) -> None:
+    async with asyncio.timeout(30):
+        while len(world.calls) < calls:  # noqa: ASYNC110 - threads tell nobody
+            await asyncio.sleep(0.001)
+
+
+async def test_a_crowd_learns_of_an_outage_at_once(world: World) -> None:
+    """The rate is for what is sent; what is not sent any more does not wait for it."""
+    registry, askers = mreg(), objects(500)
+    world.trouble = RegistryFailed("RegistryUnavailable", "down", 600)
+    for number, asker in enumerate(askers):
+        world.guard.model(registry, ref(f"m{number}"), asker, 60)
+    assert {await world.wake() for _ in askers} == set(askers)
+    assert len(world.calls) <= 4
+    for number, asker in enumerate(askers):
+        failed = world.guard.model(registry, ref(f"m{number}"), asker, 60)
+        assert isinstance(failed, Failed)
+        assert (failed.reason, failed.message, failed.retry_after) == ("RegistryUnavailable", "down", 600)
+
+
+async def test_a_hanging_registry_is_given_up_once_for_all(world: World) -> None:
+    """All four threads are held; whoever asks about whatever is told so after the first deadline, and nothing more is sent."""
+    registry, askers = mreg(), objects(50)
+    world.guard._bulkhead(registry)._line._deadline = 0.1
+    world.gate.clear()
+    for number, asker in enumerate(askers):
+        world.guard.model(registry, ref(f"m{number % 10}"), asker, 60)
+    assert {await world.wake() for _ in askers} == set(askers)
+    assert len(world.calls) == 4
+    for number in range(12):
+        failed = world.guard.model(registry, ref(f"m{number}"), ASKER, 60)
+        assert isinstance(failed, Failed)
+        assert (failed.reason, failed.retry_after) == ("RegistryUnavailable", 1)
+    assert len(world.calls) == 4
+
+
+async def test_credentials_refused_to_one_role_do_not_hold_up_the_other(world: World) -> None:
+    registry = mreg()
+    world.troubles = {"model": RegistryFailed("Unauthorized", "correct the reader's token")}
+    failed = await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 60))
+    assert (failed.reason, failed.retry_after) == ("Unauthorized", 1)
+    other = world.guard.model(registry, ref("another"), OTHER, 60)
+    assert isinstance(other, Failed), "the same credentials: not tried before its time"
+    world.guard.write(registry, WriteOrder(pin(), {"t": "1"}, None), ASKER)
+    await world.wake()
+    assert world.guard.last_write(registry, ASKER) is None
+    assert isinstance(await world.answer(lambda: world.guard.server(registry, ASKER, 60)), Known)
+    assert world.calls == ["model m 1", "write {'t': '1'}", "server"]
+
+
+async def test_what_the_registry_cannot_keep_is_tried_once_an_hour(world: World) -> None:
+    registry, tried = mreg(), 0
+    world.troubles = {"write": RegistryFailed("WriteBackUnsupported", "this registry keeps no such thing")}
+    for minute in range(150):
+        world.guard.write(registry, WriteOrder(pin(), {"minute": str(minute)}, None), ASKER)
+        await asyncio.gather(*world.guard._bulkhead(registry)._tasks)
+        failed = world.guard.last_write(registry, ASKER)
+        assert isinstance(failed, Failed)
+        tried = sum(call.startswith("write") for call in world.calls)
+        world.later(60)
+    assert tried == 3
+    assert failed.retry_after == 3600
+    await world.wake_all()
+    assert isinstance(await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 60)), Known), "reading is no trouble"
+
+
+async def test_a_hint_makes_the_named_be_asked_again_and_nothing_else(world: World) -> None:
+    registry, dataset = mreg(), DatasetReference(name="d", registry_ref=LocalRef(name="r"), path="Org/Data")
+    for ask in (
+        lambda: world.guard.model(registry, ref(), ASKER, 300),
+        lambda: world.guard.model(registry, ref(version=None, alias="champion"), ASKER, 300),
+        lambda: world.guard.model(registry, ref("other"), ASKER, 300),
+        lambda: world.guard.dataset(registry, dataset, ASKER, 300),
+        lambda: world.guard.server(registry, ASKER, 300),
+    ):
+        await world.answer(ask)
+
+    async def asked_again(names: frozenset[str] | None) -> set[str]:
+        world.later(60)
+        world.calls.clear()
+        assert world.guard.hint(registry, names) == 0
+        assert world.calls == [], "a hint itself sends nothing"
+        world.guard.model(registry, ref(), ASKER, 300)
+        world.guard.model(registry, ref(version=None, alias="champion"), ASKER, 300)
+        world.guard.model(registry, ref("other"), ASKER, 300)
+        world.guard.dataset(registry, dataset, ASKER, 300)
+        world.guard.server(registry, ASKER, 300)
+        await asyncio.gather(*world.guard._bulkhead(registry)._tasks)
+        return set(world.calls)
+
+    assert await asked_again(frozenset({"m"})) == {"model m 1", "model m champion"}
+    assert await asked_again(frozenset({"org/data"})) == {"dataset Org/Data"}
+    assert await asked_again(frozenset({"nobody"})) == set()
+    assert await asked_again(None) == {"model m 1", "model m champion", "model other 1", "dataset Org/Data", "server"}
+
+
+async def test_a_flood_of_hints_costs_one_question_in_five_seconds_and_none_is_lost(world: World) -> None:
+    registry = mreg()
+    await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 300))
+    waits = list[float]()
+    for _ in range(100):  # ten seconds
+        waits.append(world.guard.hint(registry, frozenset({"m"})))
+        world.guard.model(registry, ref(), ASKER, 300)
+        await asyncio.gather(*world.guard._bulkhead(registry)._tasks)
+        world.later(0.1)
+    assert len(world.calls) == 1 + 2
+    assert (waits[0], round(waits[1], 1), round(waits[49], 1), round(waits[50], 1)) == (0, 4.9, 0.1, 0)
+    world.tags = {"changed": "at last"}
+    world.later(world.guard.hint(registry, frozenset({"m"})))
+    await world.wake_all()
+    world.guard.model(registry, ref(), ASKER, 300)
+    await world.wake()
+    found = world.guard.model(registry, ref(), ASKER, 300)
+    assert isinstance(found, Known)
+    assert found.value.tags == {"changed": "at last"}
+
+
+async def test_a_hint_during_a_question_is_followed_after_it(world: World) -> None:
+    """The question may have been answered before what the hint speaks of."""
+    registry = mreg()
+    world.gate.clear()
+    world.guard.model(registry, ref(), ASKER, 300)
+    await asyncio.to_thread(world.entered.acquire)
+    world.guard.hint(registry, frozenset({"m"}))
+    world.gate.set()
+    await world.wake()
+    world.guard.model(registry, ref(), ASKER, 300)
+    await world.wake()
+    assert world.calls == ["model m 1", "model m 1"]
+    world.guard.model(registry, ref(), ASKER, 300)
+    assert all(task.done() for task in world.guard._bulkhead(registry)._tasks)
+
+
+async def test_a_hint_does_not_ask_a_failing_registry_before_its_time(world: World) -> None:
+    registry = mreg()
+    world.trouble = RegistryFailed("RegistryUnavailable", "down", 30)
+    await world.answer(lambda: world.guard.model(registry, ref(), ASKER, 300))
+    world.guard.hint(registry, None)
+    assert isinstance(world.guard.model(registry, ref(), ASKER, 300), Failed)
+    assert len(world.calls) == 1
+    assert world.guard.hint(mreg(uid="another"), None) == 0
+    assert world.guard.hint(mreg("never asked"), None) == 0

@@ -34,6 +34,13 @@ def dataset(server: MlflowServer, path: str, revision: str | None = None) -> Dat
     return registry(server).dataset(DatasetReference(name="d", registry_ref=LocalRef(name="r"), path=path, revision=revision))
 
 
+def test_revision_is_no_word_of_mlflow(mlflow_server: MlflowServer) -> None:
+    reference = ModelReference(registry_ref=LocalRef(name="r"), name="m", revision="main")
+    with pytest.raises(RegistryAbsent) as no:
+        registry(mlflow_server).model(reference)
+    assert (no.value.reason, "version or alias" in no.value.public) == ("ReferenceUnsupported", True)
+
+
 def dataset_refusal(server: MlflowServer, path: str, revision: str | None = None) -> tuple[str, str]:
     with pytest.raises(RegistryAbsent) as no:
         dataset(server, path, revision)
@@ -52,6 +59,10 @@ def test_what_a_user_trains_is_found_with_its_lineage_and_dataset(mlflow_server:
     pinned = dataset(mlflow_server, data)
     assert lineage.datasets == (DatasetUse(name=data, digest=pinned.revision, context="evaluation"),)
     assert pinned.uri == f"runs:/{run_id}/datasets/{data}"
+    assert (found.unsafe, found.formats) == ("", {"mlflow", "skops"})
+    pickled, scripted = (look(mlflow_server, f"{name}-{kind}", "1") for kind in ("pickled", "scripted"))
+    assert (pickled.unsafe, pickled.formats) == ("weights only as pickle (model.pkl)", {"mlflow", "pickle"})
+    assert scripted.unsafe == "weights only as pickle (python_model.pkl) and brings code of its own (code)"
 
 
 def test_deleted_run_is_no_lineage_and_no_error(mlflow_server: MlflowServer) -> None:

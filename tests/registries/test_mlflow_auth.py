@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -13,7 +13,7 @@ import pytest
 from tests.registries.benches import LOCAL
 from tests.registries.mlflowserver import running
 from weighbridge.api.base import LocalRef
-from weighbridge.api.references import ModelPin, ModelReference
+from weighbridge.api.references import DatasetPin, DatasetReference, ModelPin, ModelReference
 from weighbridge.core.facts import WriteOrder
 from weighbridge.registries.base import RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
@@ -27,6 +27,15 @@ class Guarded:
     """A server that asks who is there."""
 
     url: str
+    datasets: dict[str, str] = field(default_factory=dict)
+    """Ids of evaluation datasets in the experiments `shown`, `hidden`, or both."""
+    experiments: dict[str, str] = field(default_factory=dict)
+
+    def experiment(self, name: str) -> str:
+        """Id of the experiment, which is made on first use."""
+        if name not in self.experiments:
+            self.experiments[name] = self.admin("/api/2.0/mlflow/experiments/create", {"name": name})["experiment_id"]
+        return self.experiments[name]
 
     def admin(self, path: str, body: dict[str, Any], method: str = "POST") -> Any:
         token = base64.b64encode(":".join(ADMIN).encode()).decode()
@@ -57,6 +66,14 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             server.admin("/api/2.0/mlflow/model-versions/create", {"name": name, "source": "s3://bucket/x"})
         grant = {"username": READER[0], "resource_type": "registered_model", "resource_id": "shown", "permission": "READ"}
         server.admin("/api/3.0/mlflow/users/permissions/grant", grant)
+        for name, experiment in (("shown", ("shown",)), ("hidden", ("hidden",)), ("both", ("shown", "hidden"))):
+            ids = [server.experiment(each) for each in experiment]
+            created = server.admin("/api/3.0/mlflow/datasets/create", {"name": f"{name}-records", "experiment_ids": ids})
+            records = {"records": json.dumps([{"inputs": {"q": "a"}}])}
+            server.admin(f"/api/3.0/mlflow/datasets/{created['dataset']['dataset_id']}/records", records)
+            server.datasets[name] = created["dataset"]["dataset_id"]
+        reading = {"username": READER[0], "resource_type": "experiment", "permission": "READ"}
+        server.admin("/api/3.0/mlflow/users/permissions/grant", reading | {"resource_id": server.experiment("shown")})
         yield server
 
 
@@ -82,6 +99,26 @@ def test_hidden_model_is_no_missing_model(guarded: Guarded) -> None:
         with pytest.raises(RegistryAbsent) as no:
             guarded.adapter(READER).model(reference)
         assert no.value.reason == "AccessDenied"
+
+
+def records(guarded: Guarded, who: tuple[str, str], path: str) -> DatasetPin:
+    return guarded.adapter(who).dataset(DatasetReference(name="d", registry_ref=LocalRef(name="r"), path=path))
+
+
+def test_evaluation_datasets_of_experiments_one_may_read(guarded: Guarded) -> None:
+    """With access control MLflow lets nobody but administrators search everything."""
+    for name in ("shown", "hidden", "both"):
+        assert records(guarded, ADMIN, f"{name}-records").uri == f"mlflow-datasets:/{guarded.datasets[name]}"
+    assert records(guarded, READER, "shown-records") == records(guarded, ADMIN, "shown-records")
+    assert records(guarded, READER, guarded.datasets["shown"]).uri == f"mlflow-datasets:/{guarded.datasets['shown']}"
+
+
+@pytest.mark.parametrize("name", ["hidden", "both", "unknown"])
+def test_evaluation_dataset_one_may_not_read_is_no_missing_one(guarded: Guarded, name: str) -> None:
+    path = guarded.datasets.get(name, f"d-{'0' * 32}")
+    with pytest.raises(RegistryAbsent) as no:
+        records(guarded, READER, path)
+    assert (no.value.reason, path in no.value.public) == ("AccessDenied", True)
 
 
 def test_reader_may_not_write(guarded: Guarded) -> None:

@@ -1,14 +1,19 @@
 """Servers that are down, slow, rude or something else than MLflow: each trouble has its reason, and no secret leaves."""
 
 import socket
+import ssl
+import subprocess
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
 from tests.registries.benches import LOCAL
-from tests.registries.oddserver import OddServer, odd, reply
+from tests.registries.oddserver import OddServer, endless, odd, reply
 from weighbridge.api.base import LocalRef
 from weighbridge.api.references import DatasetReference, ModelReference
 from weighbridge.registries.base import RegistryAbsent, RegistryFailed
@@ -45,6 +50,10 @@ def redirect(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
     ("answer", "reason", "says"),
     [
         (reply(401, b"You are not authenticated."), "Unauthorized", "MLFLOW_TRACKING_TOKEN"),
+        (reply(403, b"<html>blocked by your firewall</html>"), "RegistryMisconfigured", "in front of"),
+        (reply(404, b'{"detail": "Not Found"}'), "RegistryMisconfigured", "spec.mlflow.url"),
+        (reply(404, b'{"kind": "Status", "code": 404, "reason": "NotFound"}'), "RegistryMisconfigured", "spec.mlflow.url"),
+        (reply(200, b'{"kind": "Status", "status": "Failure"}'), "RegistryMisconfigured", "login page"),
         (reply(403, b"Invalid Host header - possible DNS rebinding attack detected"), "RegistryMisconfigured", "--allowed-hosts"),
         (reply(404, b"default backend - 404"), "RegistryMisconfigured", "spec.mlflow.url"),
         (reply(500, b'{"error_code": "INTERNAL_ERROR"}'), "RegistryUnavailable", "HTTP 500"),
@@ -68,12 +77,29 @@ def test_each_trouble_has_its_reason(answer: Callable[[BaseHTTPRequestHandler, O
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("17", 17.0), ("99999999999999999999", 3600.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)]
+    ("header", "date", "seconds"),
+    [
+        ("17", "", 17.0),
+        (" 17 ", "Wed, 21 Oct 2015 07:28:00 GMT", 17.0),
+        ("99999999999999999999", "", 3600.0),
+        ("9" * 5000, "", 3600.0),
+        ("-1", "", None),
+        ("soon", "Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:29:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 90.0),  # the server's clock alone counts
+        ("Wed, 21 Oct 2015 09:29:30 +0200", "Wed, 21 Oct 2015 07:28:00 GMT", 90.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", 3600.0),
+        ("Wed, 21 Oct 2015 07:27:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", None),  # over
+        ("Wed, 21 Oct 2099 07:28:00 GMT", "", None),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", "yesterday", None),
+        ("Wed, 21 Oct 2099 07:28:00 -0000", "Wed, 21 Oct 2015 07:28:00 GMT", None),
+        ("Wed, 99 Oct 99999 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 GMT", None),
+    ],
 )
-def test_rate_limit_says_how_long(header: str, seconds: float | None) -> None:
-    with odd(reply(429, b"slow down", Retry_After=header)) as server:
+@pytest.mark.parametrize(("status", "reason"), [(429, "RateLimited"), (503, "RegistryUnavailable")])
+def test_a_server_says_how_long(header: str, date: str, seconds: float | None, status: int, reason: str) -> None:
+    with odd(reply(status, b"slow down", Retry_After=header, **({"Date": date} if date else {}))) as server:
         failed = failure(server.url)
-    assert (failed.reason, failed.retry_after) == ("RateLimited", seconds)
+    assert (failed.reason, failed.retry_after) == (reason, seconds)
 
 
 def test_no_retries_of_its_own() -> None:
@@ -218,3 +244,109 @@ def test_connects_to_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatc
 def _only(name: str, resolve: Callable[..., object]) -> Callable[..., object]:
     real = socket.getaddrinfo
     return lambda host, port, *rest, **more: resolve(host, port) if host == name else real(host, port, *rest, **more)
+
+
+def test_connections_with_different_credentials_never_mix() -> None:
+    """Two servers, three connections, many threads: what is asked with one token is asked of that server, with that token only, and
+    the answer goes to who asked."""
+
+    def version(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+        who = handler.headers["Authorization"].rpartition("-")[2]
+        body = f"{server.port}.{who}".encode() if handler.path == "/version" else b"{}"
+        reply(200, body, Set_Cookie=f"session={who}; Path=/")(handler, server)
+
+    with odd(version) as one, odd(version) as other:
+        wanted = [(one, 1), (one, 2), (other, 3)]
+        registries = [
+            MlflowRegistry(
+                server.url,
+                Credentials({"MLFLOW_TRACKING_TOKEN": f"token-{who}"}),
+                request_timeout=10,
+                allow=LOCAL,
+                may_write=lambda: True,
+            )
+            for server, who in wanted
+        ]
+        turns = [index % 3 for index in range(120)]
+        with ThreadPoolExecutor(12) as threads:
+            versions = list(threads.map(lambda index: registries[index].server().version, turns))
+        assert versions == [f"{wanted[index][0].port}.{wanted[index][1]}" for index in turns]
+        assert {each.headers["Authorization"] for each in other.seen} == {"Bearer token-3"}
+        assert {each.headers["Authorization"] for each in one.seen} == {"Bearer token-1", "Bearer token-2"}
+        assert not any("Cookie" in each.headers for each in (*one.seen, *other.seen))
+
+
+def test_dripping_never_holds_a_thread() -> None:
+    """Neither in headers nor in what comes after a body: the thread of the question is free when the time is up."""
+    for start, part in (
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
+    ):
+        with odd(endless(start, part, 0.02)) as server, ThreadPoolExecutor(1) as threads:
+            begun = time.monotonic()
+            with pytest.raises(RegistryFailed):
+                threads.submit(adapter(server.url, timeout=0.4).server).result(timeout=20)
+            assert threads.submit(lambda: "free").result(timeout=20)
+            assert time.monotonic() - begun < 5
+    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer) and not each.finished.is_set()]
+
+
+def test_connection_is_used_again() -> None:
+    """Many small requests on one connection: reading files one by one would be slow else."""
+    ports = set[int]()
+
+    def answer(handler: BaseHTTPRequestHandler, server: OddServer) -> None:
+        ports.add(handler.client_address[1])
+        reply(200, b"{}")(handler, server)
+
+    with odd(answer) as server:
+        registry = adapter(server.url)
+        for _ in range(5):
+            registry.server()
+        assert len(server.seen) == 10
+    assert len(ports) == 1
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a server called localhost, signed by nobody; the key is in the same file."""
+    path = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", f"{path}.key", "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.key").read_text())
+    return path
+
+
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_tls_of_a_name_that_is_proved(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with odd(reply(200, b"{}"), tls(certificate)) as server:
+        assert adapter(f"https://localhost:{server.port}").server()
+        assert server.seen[0].headers["Authorization"] == f"Bearer {CANARY}"
+
+
+@pytest.mark.parametrize(("trusted", "host"), [(False, "localhost"), (True, "127.0.0.1")])
+def test_tls_that_proves_nothing_gets_no_token(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, host: str
+) -> None:
+    if trusted:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with odd(reply(200, b"{}"), tls(certificate)) as server:
+        failed = failure(f"https://{host}:{server.port}")
+        assert server.seen == []
+    assert (failed.reason, "certificate" in failed.public) == ("RegistryMisconfigured", True)
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n{}"])
+def test_dripping_over_tls_ends_at_the_time_limit(certificate: Path, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with odd(endless(start, b" ", 0.02), tls(certificate)) as server:
+        begun = time.monotonic()
+        assert failure(f"https://localhost:{server.port}", timeout=0.5).reason == "RegistryUnavailable"
+        assert time.monotonic() - begun < 10

@@ -10,6 +10,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert settings.namespaces == ()
     assert settings.metrics_address == Address("", 8080)
     assert settings.health_address == Address("", 8081)
+    assert settings.webhook_address == Address("", 0), "off: nobody listens who was not asked to"
     assert (settings.leader_election, settings.lease_duration) == (True, 15.0)
     assert (settings.log_format, settings.log_level) == ("json", "info")
 
@@ -37,6 +38,7 @@ def test_addresses_of_both_families_are_taken() -> None:
         ("WEIGHBRIDGE_ALLOW_ADDRESSES", "127.0.0.1/8"),
         ("WEIGHBRIDGE_METRICS_ADDRESS", "8080"),
         ("WEIGHBRIDGE_HEALTH_ADDRESS", ":80800"),
+        ("WEIGHBRIDGE_WEBHOOK_ADDRESS", "on"),
         ("WEIGHBRIDGE_LEADER_ELECTION", "yes"),
         ("WEIGHBRIDGE_LEASE_DURATION", "15"),
         ("WEIGHBRIDGE_LEASE_DURATION", "1s"),

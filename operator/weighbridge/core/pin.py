@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 
 MOST_READ_FILES, MOST_READ_BYTES = 32, 8 * 1024 * 1024
 """How much of an artifact is read to prove content where the registry keeps no digests of files."""
+_DESCRIPTION = "MLmodel"
+"""What an MLflow model says of itself: how it is loaded, and by which code."""
 
 
 def read_for_proof(files: Mapping[str, int]) -> tuple[str, ...]:
-    """The files whose content belongs to the identity where the registry keeps no digests: the smallest first, as many as fit into
-    32 files and 8 MiB altogether. Of larger ones only the size counts. Empty files need not be read and are left out."""
+    """The files whose content belongs to the identity where the registry keeps no digests: the description of the model, then the
+    smallest first, as many as fit into 32 files and 8 MiB altogether. Of larger ones only the size counts. Empty files need not be
+    read and are left out."""
     chosen, total = list[str](), 0
-    for path, size in sorted(files.items(), key=lambda each: (each[1], each[0])):
+    for path, size in sorted(files.items(), key=lambda each: (each[0] != _DESCRIPTION, each[1], each[0])):
         if size == 0:
             continue
         total += size

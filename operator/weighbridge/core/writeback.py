@@ -16,7 +16,7 @@ from .versionfacts import VersionFacts
 
 PREFIX = "weighbridge.dev/"
 RESULTS_TAG = f"{PREFIX}results"
-"""Own tag that stands for the evaluation results offered to the model's owners."""
+"""Own tag that stands for the evaluation results offered to the model's owners; in a snapshot, all that were, by blanks."""
 _UNSUPPORTED = "WriteBackUnsupported"
 _NONE = "none"
 """Value of an own tag that says nothing any more: to delete a tag takes more rights than to write one."""
@@ -51,16 +51,11 @@ def write_back(
     settings = facts.registry.spec.write_back
     if not settings.enabled:
         return WriteBackOutcome(RegistryState(), Draft("RegistrySynced", True, "Disabled", "write-back is switched off"))
-    order = wanted(version, pin, evaluations, serving, settings.aliases)
-    if facts.registry.spec.kind == "huggingFace":
-        offered = results(facts.evaluations.values(), pin) if settings.evaluation_results == "PullRequest" else ()
-        if not offered and not settings.aliases:
+    order = _ordered(version, pin, evaluations, serving, facts)
+    if not order.tags and order.alias is None:
+        if facts.registry.spec.kind == "huggingFace" and not settings.aliases:
             text = "the Hub keeps no state of a commit; name a git tag in writeBack.aliases to mark what serves"
             return WriteBackOutcome(last, Draft("RegistrySynced", True, _UNSUPPORTED, text))
-        order = replace(order, tags={RESULTS_TAG: _told_apart(offered)} if offered else {}, results=offered)
-    outdated = {key: _NONE for key in last.tags if key not in order.tags}  # what this object itself once wrote
-    order = replace(order, tags={**order.tags, **outdated})
-    if not order.tags and order.alias is None:
         return WriteBackOutcome(last, Draft("RegistrySynced", True, "NothingToWrite", "nothing to tell yet"))
     told = last.tags == dict(order.tags) and last.alias == (order.alias or "")
     if isinstance(facts.snapshot, Pending) and told:  # just started: what was read back last still counts
@@ -69,6 +64,8 @@ def write_back(
         return WriteBackOutcome(last, Draft("RegistrySynced", None, "RegistryUnavailable", "waiting for the registry"))
     snapshot = facts.snapshot.value
     kept = {key: snapshot.tags.get(key, "") for key in order.tags}
+    if offers := order.tags.get(RESULTS_TAG):  # of all that were offered; one that was is not offered again, whatever became of it
+        kept[RESULTS_TAG] = offers if offers in (*kept[RESULTS_TAG].split(), last.tags.get(RESULTS_TAG)) else ""
     tags_said, alias_said = kept == dict(order.tags), order.alias is None or order.alias in snapshot.aliases
     if tags_said and alias_said:
         state = last if told else RegistryState(alias=order.alias or "", tags=dict(order.tags), written_at=stamp(now))
@@ -87,6 +84,24 @@ def write_back(
         waiting = (now - failed.at).total_seconds() < failed.retry_after
         return WriteBackOutcome(last, draft, () if waiting else action, (), failed.retry_after)
     return WriteBackOutcome(last, Draft("RegistrySynced", None, "Writing", "writing the observed state"), action)
+
+
+def _ordered(
+    version: ModelVersion,
+    pin: ModelPin,
+    evaluations: tuple[EvaluationState, ...],
+    serving: tuple[ServingState, ...],
+    facts: VersionFacts,
+) -> WriteOrder:
+    """What this registry can be told."""
+    assert facts.registry is not None
+    settings, last = facts.registry.spec.write_back, version.status.registry
+    order = wanted(version, pin, evaluations, serving, settings.aliases)
+    if facts.registry.spec.kind == "huggingFace":
+        offered = results(facts.evaluations.values(), pin) if settings.evaluation_results == "PullRequest" else ()
+        return replace(order, tags={RESULTS_TAG: _told_apart(offered)} if offered else {}, results=offered)
+    outdated = {key: _NONE for key in last.tags if key not in order.tags}  # what this object itself once wrote
+    return replace(order, tags={**order.tags, **outdated})
 
 
 def results(jobs: Iterable[EvaluationJob], pin: ModelPin) -> tuple[EvaluationResult, ...]:

@@ -41,7 +41,7 @@ def allowed(host: str, port: int, allow: tuple[Network, ...]) -> tuple[Address, 
     except (OSError, UnicodeError) as error:
         raise RegistryFailed(
             "RegistryUnavailable",
-            f"the host name {host} has no address at the moment; check spec.mlflow.url and the cluster's DNS",
+            f"the host name {host} has no address at the moment; check the URL of the ModelRegistry and the cluster's DNS",
         ) from error
     addresses = tuple(dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
     for address in addresses:

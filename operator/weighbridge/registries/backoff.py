@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from .base import RegistryFailed
 
 _FIRST, _LONGEST = 1.0, 60.0
+_SELDOM = {"WriteBackUnsupported": 3600.0}
+"""Seconds for what no waiting heals: it is only tried again in case somebody has changed the registry."""
 
 
 class Backoff:
@@ -29,8 +31,9 @@ class Backoff:
             longest = min(_LONGEST, _FIRST * 2.0 ** min(self._failures - 1, 10))
             spread = 1.0 if self._failures == 1 else random.uniform(0.75, 1.0)  # noqa: S311 spreads load, guards nothing
             self._until = now + timedelta(seconds=longest * spread)
-        if error.retry_after is not None:
-            self._until = max(self._until or now, now + timedelta(seconds=error.retry_after))
+        least = max(error.retry_after or 0.0, _SELDOM.get(error.reason, 0.0))
+        if least > 0:
+            self._until = max(self._until or now, now + timedelta(seconds=least))
 
     def succeeded(self) -> None:
         """The next failure counts as the first again. A wait that is on stays: the success may be older than the failure."""

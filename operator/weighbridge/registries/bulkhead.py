@@ -8,47 +8,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from ..api.base import Key
-from ..api.references import DatasetReference, ModelReference
-from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, WriteOrder
+from ..api.references import ModelReference
+from ..core.facts import Absent, Fact, Failed, Known, WriteOrder
+from .answer import Answer, Question, lane, names, operation, put, role, version
 from .backoff import Backoff
-from .base import Registry, RegistryAbsent, RegistryFailed
+from .base import RegistryAbsent, RegistryFailed
 from .line import Line, Role
+from .turns import Lane, Place
 
-Question: TypeAlias = Literal["server"] | ModelReference | DatasetReference
-
-E = TypeVar("E", bound="_Answer | _Writing")
+E = TypeVar("E", bound="Answer | _Writing")
 K = TypeVar("K", bound=Hashable)
 
 _MOST_REMEMBERED = 4096
 _SHORTEST_RETRY = 1.0
 """A failure never says to ask again at once: its refresh, which wakes the asker, is on its way then."""
-
-
-@dataclass
-class _Answer:
-    """What is known about one question."""
-
-    fact: Fact[Any] = field(default_factory=Pending)
-    stale: bool = False
-    """Known to be outdated, whatever its age."""
-    refresh: asyncio.Task[None] | None = None
-    askers: set[Key] = field(default_factory=set)
-    """To be woken when the refresh is done."""
-    backoff: Backoff = field(default_factory=Backoff)
-
-    @property
-    def idle(self) -> bool:
-        return self.refresh is None
-
-    def is_old(self, now: datetime, max_age: float) -> bool:
-        """Whether it has to be asked again. A failure always has."""
-        if isinstance(self.fact, Known | Absent):
-            return self.stale or (now - self.fact.at).total_seconds() > max_age
-        return True
 
 
 @dataclass
@@ -71,7 +49,7 @@ class Bulkhead:
 
     def __init__(self, line: Line, wake: Callable[[Key], None], now: Callable[[], datetime]) -> None:
         self._line, self._wake, self._now = line, wake, now
-        self._answers: OrderedDict[Question, _Answer] = OrderedDict()
+        self._answers: OrderedDict[Question, Answer] = OrderedDict()
         self._writings: OrderedDict[Key, _Writing] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,14 +65,16 @@ class Bulkhead:
         is done. Where a refresh has failed, or would have to wait for a failing registry, that failure is the outcome even if an
         older answer was known: nobody takes a stale yes for a fresh one.
         """
-        answer = _recall(self._answers, question, _Answer)
+        answer = _recall(self._answers, question, Answer)
         if answer.refresh is None and answer.is_old(self._now(), max_age):
-            blocked = self._line.blocked(_role(question), answer.backoff)
+            blocked = self._line.blocked(role(question), answer.backoff)
             if blocked is not None:
                 wait, error = blocked
                 return Failed(error.reason, error.public, self._now(), max(wait, _SHORTEST_RETRY))
+            answer.place = Place(Lane.AGAIN)
             answer.refresh = self._start(self._refresh(question, answer))
         if answer.refresh is not None:
+            self._line.hurry(answer.place, lane(question, answer.fact, max_age))
             answer.askers.add(asker)
         return answer.fact
 
@@ -108,6 +88,13 @@ class Bulkhead:
         elif self._line.blocked("operator", writing.backoff) is None:
             writing.running = order
             self._start(self._write(writing, asker))
+
+    def hint(self, said: frozenset[str] | None) -> float:
+        """The registry says that something has changed about models and datasets of these names; None: about something. The
+        answers about them are outdated. Gives the seconds until asking brings newer ones, since hints in a row count as one."""
+        now, wanted = self._now(), None if said is None else {name.casefold() for name in said}
+        about = [each for question, each in self._answers.items() if wanted is None or wanted & names(question, each.fact)]
+        return max(((each.hint(now) - now).total_seconds() for each in about), default=0.0)
 
     def last_write(self, asker: Key) -> Failed | None:
         """The failure of the asker's latest order that was tried."""
@@ -126,29 +113,24 @@ class Bulkhead:
         for asker in waiting:
             self._wake(asker)
 
-    async def _refresh(self, question: Question, answer: _Answer) -> None:
+    async def _refresh(self, question: Question, answer: Answer) -> None:
         try:
-            answer.stale = False
-            answer.fact = await self._asked(question, answer.backoff)
+            answer.asked(self._now())
+            answer.fact = await self._asked(question, answer)
         finally:
             answer.refresh = None
             askers, answer.askers = answer.askers, set()
         for asker in askers:
             self._wake(asker)
 
-    async def _asked(self, question: Question, own: Backoff) -> Fact[Any]:
-        def work(registry: Registry) -> Any:
-            if isinstance(question, ModelReference):
-                return registry.model(question)
-            return registry.dataset(question) if isinstance(question, DatasetReference) else registry.server()
-
-        role = _role(question)
+    async def _asked(self, question: Question, answer: Answer) -> Fact[Any]:
+        who, own = role(question), answer.backoff
         try:
-            value = await self._line.call(_operation(question), role, own, work)
+            value = await self._line.call(operation(question), who, own, answer.place, partial(put, question))
         except RegistryAbsent as error:
             return Absent(error.reason, error.public, self._now())
         except RegistryFailed as error:
-            return self._failure(error, role, own)
+            return self._failure(error, who, own)
         return Known(value, self._now())
 
     async def _write(self, writing: _Writing, asker: Key) -> None:
@@ -163,7 +145,7 @@ class Bulkhead:
 
     async def _written(self, order: WriteOrder, own: Backoff) -> Failed | None:
         try:
-            await self._line.call("write", "operator", own, lambda registry: registry.write(order))
+            await self._line.call("write", "operator", own, Place(Lane.FIRST), lambda registry: registry.write(order))
         except RegistryAbsent as error:
             return Failed(error.reason, error.public, self._now(), _SHORTEST_RETRY)
         except RegistryFailed as error:
@@ -178,16 +160,19 @@ class Bulkhead:
             if not isinstance(question, ModelReference) or question.name != order.pin.name:
                 continue
             answer.stale = True
-            if _version(question, answer.fact) == order.pin.version:
+            if version(question, answer.fact) == order.pin.version:
                 if answer.refresh is not None:  # it may have read before the write
+                    self._line.hurry(answer.place, Lane.FIRST)
                     await asyncio.wait({answer.refresh})
-                answer.refresh = answer.refresh or self._start(self._refresh(question, answer))
+                if answer.refresh is None:
+                    answer.place = Place(Lane.FIRST)
+                    answer.refresh = self._start(self._refresh(question, answer))
                 refreshes.append(answer.refresh)
         if refreshes:
             await asyncio.wait(refreshes)
 
-    def _failure(self, error: RegistryFailed, role: Role, own: Backoff) -> Failed:
-        blocked = self._line.blocked(role, own)
+    def _failure(self, error: RegistryFailed, who: Role, own: Backoff) -> Failed:
+        blocked = self._line.blocked(who, own)
         wait = max(blocked[0] if blocked else 0.0, _SHORTEST_RETRY)
         return Failed(error.reason, error.public, self._now(), wait)
 
@@ -196,21 +181,6 @@ class Bulkhead:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _role(question: Question) -> Role:
-    """Pre-flight asks with what the workload will have: only what that may read counts."""
-    return "operator" if question == "server" else "workload"
-
-
-def _operation(question: Question) -> str:
-    if isinstance(question, ModelReference):
-        return "model"
-    return "dataset" if isinstance(question, DatasetReference) else "server"
-
-
-def _version(question: ModelReference, fact: Fact[ModelSnapshot]) -> str | None:
-    return fact.value.pin.version if isinstance(fact, Known) else question.version
 
 
 def _recall(cache: OrderedDict[K, E], key: K, new: Callable[[], E]) -> E:

@@ -7,6 +7,7 @@ from ..api.modelregistry import ModelRegistry
 from .addresses import Network
 from .base import Registry, RegistryFailed
 from .credentials import Credentials
+from .hub import HubRegistry
 from .mlflow import MlflowRegistry
 
 
@@ -22,4 +23,15 @@ def connect(
             allow=allow,
             may_write=may_write,
         )
-    raise RegistryFailed("RegistryMisconfigured", "the ModelRegistry names no registry this operator knows; set spec.mlflow.url")
+    if registry.spec.hugging_face is not None:
+        return HubRegistry(
+            registry.spec.hugging_face.url,
+            credentials,
+            request_timeout=seconds(registry.spec.request_timeout),
+            allow=allow,
+            may_write=may_write,
+            results=registry.spec.write_back.evaluation_results == "PullRequest",
+        )
+    raise RegistryFailed(
+        "RegistryMisconfigured", "the ModelRegistry names no registry this operator knows; set spec.mlflow or spec.huggingFace"
+    )

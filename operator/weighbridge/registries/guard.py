@@ -24,6 +24,7 @@ from .bulkhead import Bulkhead
 from .connections import connect as connect_by_spec
 from .credentials import Credentials
 from .line import Line, Observer, Role
+from .rate import NORMAL, Limit
 
 Secrets: TypeAlias = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads a Secret by namespace and name; None where there is none."""
@@ -58,11 +59,14 @@ class GuardedRegistries:
         observe: Observer = lambda *_: None,
         may_write: Callable[[], bool] = lambda: True,
         connect: Connect = connect_by_spec,
+        limit: Limit = NORMAL,
     ) -> None:
         """`allow`: networks whose addresses would else be refused. `observe` is told of every call (operation, outcome, seconds).
-        `may_write` is asked right before every write. `connect` makes an adapter; it runs in a thread."""
+        `may_write` is asked right before every write. `connect` makes an adapter; it runs in a thread. `limit` is each
+        registry's."""
         self._read_secret, self._wake, self._now = secrets, wake, now
         self._allow, self._observe, self._may_write, self._connect = allow, observe, may_write, connect
+        self._limit = limit
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._secrets: dict[tuple[str, str], tuple[datetime, Credentials]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -88,6 +92,13 @@ class GuardedRegistries:
     def last_write(self, registry: ModelRegistry, asker: Key) -> Failed | None:
         """The failure of the asker's latest write order."""
         return self._bulkhead(registry).last_write(asker)
+
+    def hint(self, registry: ModelRegistry, names: frozenset[str] | None) -> float:
+        """The registry says that something has changed about models and datasets of these names; None: it does not say about what.
+        Sends nothing: who asks after the returned seconds gets a newer answer than those of now. Hints for one question make it
+        be asked at most once in five seconds, however many come."""
+        kept = self._kept.get((registry.metadata.namespace, registry.metadata.name))
+        return kept.bulkhead.hint(names) if kept is not None and kept.uid == registry.metadata.uid else 0.0
 
     async def close(self) -> None:
         """Gives up everything that is on its way."""
@@ -122,7 +133,8 @@ class GuardedRegistries:
             lambda found: self._connect(registry, found, self._allow, self._may_write),
             self._now,
             self._observe,
-            seconds(registry.spec.request_timeout) * REQUESTS_PER_QUESTION + _GRACE,
+            deadline=seconds(registry.spec.request_timeout) * REQUESTS_PER_QUESTION + _GRACE,
+            limit=self._limit,
         )
         return Bulkhead(line, self._wake, self._now)
 

@@ -1,5 +1,5 @@
-"""The way from the event loop to one registry: its threads, its connections, its deadline, its back-off. What goes wrong with one
-registry (no threads left, a rate limit, an outage) stays on its line.
+"""The way from the event loop to one registry: its threads, its connections, its turns, its deadline, its back-off. What goes wrong
+with one registry (no threads left, a rate limit, an outage) stays on its line.
 
 Must not remember answers. All methods belong to the event loop's thread; adapters run in the line's own threads. A call that passes
 its deadline is given up, though its thread ends only when the adapter does: adapters bound every request themselves.
@@ -7,17 +7,20 @@ its deadline is given up, though its thread ends only when the adapter does: ada
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 from .backoff import Backoff
 from .base import Registry, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
+from .discretion import Discretion
+from .rate import Limit
+from .turns import Lane, Place, Turns
 
 T = TypeVar("T")
 Role: TypeAlias = Literal["operator", "workload"]
@@ -29,8 +32,6 @@ _THREADS = 4
 _WHOLE_SERVER = {"RegistryUnavailable", "RateLimited", "RegistryMisconfigured", "AddressRefused"}
 _ONE_ROLE = {"Unauthorized", "SecretNotFound", "SecretIncomplete", "SecretUnavailable"}
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass
 class _Connection:
@@ -38,6 +39,7 @@ class _Connection:
 
     credentials: Credentials | None
     registry: Registry
+    discretion: Discretion
     uses: int = 0
     retired: bool = False
 
@@ -60,13 +62,15 @@ class Line:
         connect: Callable[[Credentials | None], Registry],
         now: Callable[[], datetime],
         observe: Observer,
+        *,
         deadline: float,
+        limit: Limit,
     ) -> None:
         """`credentials` and `connect` raise RegistryFailed; `deadline` bounds one call, in seconds, from when its turn has come."""
         self._credentials, self._connect, self._now, self._observe = credentials, connect, now, observe
         self._deadline = deadline
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="registry")
-        self._turns = asyncio.Semaphore(_THREADS)
+        self._turns = Turns(_THREADS, limit, now)
         self._connecting = asyncio.Lock()
         self._connections: dict[Role, _Connection] = {}
         self._server = Backoff()
@@ -79,14 +83,14 @@ class Line:
         lane = max((self._server, self._roles[role], own), key=lambda each: each.remaining(now))
         return (lane.remaining(now), lane.error) if lane.error is not None and lane.remaining(now) > 0 else None
 
-    async def call(self, operation: str, role: Role, own: Backoff, work: Callable[[Registry], T]) -> T:
+    async def call(self, operation: str, role: Role, own: Backoff, place: Place, work: Callable[[Registry], T]) -> T:
         """Runs `work` with the role's connection. Raises RegistryAbsent, or RegistryFailed which is on the back-offs then."""
-        async with self._turns:
+        async with self._turns.turn(place, lambda: self.blocked(role, own) is not None):
             if blocked := self.blocked(role, own):  # it failed while this call was queued
                 raise RegistryFailed(blocked[1].reason, blocked[1].public)
             started, outcome = time.monotonic(), "Cancelled"
             try:
-                value = await self._guarded(role, work)
+                value = await self._guarded(operation, role, work)
                 outcome = "Known"
             except RegistryAbsent as error:
                 outcome = error.reason
@@ -95,12 +99,15 @@ class Line:
             except RegistryFailed as error:
                 outcome = error.reason
                 self._failed(error, role, own)
-                logger.debug("%s: %s", operation, error.public, exc_info=error)
                 raise
             finally:
                 self._observe(operation, outcome, time.monotonic() - started)
             self._succeeded(role, own)
             return value
+
+    def hurry(self, place: Place, lane: Lane) -> None:
+        """Lets a call that still waits for its turn wait in an earlier lane."""
+        self._turns.hurry(place, lane)
 
     def close(self) -> None:
         """Lets go of threads and connections; calls that still run end by themselves and close theirs."""
@@ -108,32 +115,29 @@ class Line:
         for connection in self._connections.values():
             connection.retire()
 
-    async def _guarded(self, role: Role, work: Callable[[Registry], T]) -> T:
+    async def _guarded(self, operation: str, role: Role, work: Callable[[Registry], T]) -> T:
         try:
             async with asyncio.timeout(self._deadline):
                 connection = await self._connected(role)
                 connection.used(1)
-                future = self._threads.submit(work, connection.registry)
+                future = self._threads.submit(connection.discretion.listen, operation, partial(work, connection.registry))
                 self._when_done(future, lambda: connection.used(-1))
                 return await asyncio.wrap_future(future)
-        except (RegistryAbsent, RegistryFailed):
-            raise
         except TimeoutError as error:
             waited = f"the registry did not answer within {self._deadline:.0f} seconds"
             raise RegistryFailed("RegistryUnavailable", f"{waited}; if it is only slow, raise spec.requestTimeout") from error
-        except Exception as error:
-            message = "the operator stumbled over what the registry said; its log at level debug tells more, please report it"
-            raise RegistryFailed("AdapterFailed", message) from error
 
     async def _connected(self, role: Role) -> _Connection:
         async with self._connecting:
             credentials = await self._credentials(role)
             connection = self._connections.get(role)
             if connection is None or connection.credentials != credentials:
-                registry = await asyncio.wrap_future(self._threads.submit(self._connect, credentials))
+                discretion = Discretion(credentials)
+                future = self._threads.submit(discretion.listen, "connect", partial(self._connect, credentials))
+                registry = await asyncio.wrap_future(future)
                 if connection is not None:
                     connection.retire()
-                connection = self._connections[role] = _Connection(credentials, registry)
+                connection = self._connections[role] = _Connection(credentials, registry, discretion)
             return connection
 
     def _when_done(self, future: Future[T], then: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 Asks like this because of what MLflow is: a version number is no identity (delete the model, create it anew, and 1 is another
 version), READY says nothing about files, and nothing can be written conditionally. So a pin holds creation time, source and a
-fingerprint of the files, and what was written is read back.
+fingerprint of the files and of what is in the small ones (mlflow_files.py), and what was written is read back.
 
 Must not import MLflow when this module is imported: only a process that has such a registry pays for it.
 """
@@ -12,17 +12,16 @@ from datetime import UTC, datetime, timedelta
 
 from ..api.references import DatasetPin, DatasetReference, ModelPin, ModelReference
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
-from ..core.pin import fingerprint, model_digest
+from ..core.pin import model_digest
 from ..core.writeback import PREFIX
 from . import mlflow_datasets
 from .addresses import Network
 from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
-from .mlflow_answer import Answer
-from .mlflow_artifacts import of_version
-from .mlflow_files import check_complete
+from .mlflow_answer import Answer, Shape, one, several
 from .mlflow_http import Inquiry, MlflowHttp
 from .mlflow_lineage import lineage, read_run
+from .mlflow_model import artifact
 from .mlflow_records import Record, inner, integer, pairs, text
 
 _LARGEST_VERSION = 2**31 - 1
@@ -50,7 +49,7 @@ class MlflowRegistry:
     def server(self) -> ServerInfo:
         """Asks something that needs valid credentials: `/health` and `/version` need none or are exempt from the host check."""
         inquiry = self._http.inquiry(self._budget)
-        answer = inquiry.get("/api/2.0/mlflow/registered-models/search", max_results="1")
+        answer = inquiry.get("/api/2.0/mlflow/registered-models/search", several("registered_models"), max_results="1")
         if answer.status == 403:
             raise RegistryFailed(
                 "Unauthorized",
@@ -58,16 +57,32 @@ class MlflowRegistry:
             )
         if answer.status != 200:
             raise _not_understood(inquiry, answer)
-        version = inquiry.bytes("/version")
+        version = inquiry.bytes("/version", 64)
         said = version.body[:64].decode("ascii", "replace").strip() if version.status == 200 else ""
         return ServerInfo(version=said if said[:1].isdigit() and said.isprintable() else "")
 
     def model(self, ref: ModelReference) -> ModelSnapshot:
+        if ref.revision is not None:
+            raise RegistryAbsent(
+                "ReferenceUnsupported",
+                f"MLflow knows no revision {ref.revision[:64]} of {ref.name}: its models have versions and aliases; write "
+                "version or alias instead of revision",
+            )
         inquiry = self._http.inquiry(self._budget)
         entry = _entry(inquiry, ref.name, ref.version if ref.version is not None else _aliased(inquiry, ref.name, ref.alias or ""))
-        pin = _checked_pin(inquiry, entry, ref.registry_ref.name)
-        own = {key: value for key, value in pairs(entry, "tags").items() if key.startswith(PREFIX)}
-        return ModelSnapshot(pin=pin, lineage=lineage(read_run(inquiry, pin.run_id)), tags=own, aliases=_aliases(entry))
+        what = f"{text(entry, 'name', 256)} {text(entry, 'version', 64)}"
+        _check_ready(what, text(entry, "status", 64))
+        created_at = _created(inquiry, entry)
+        found = artifact(inquiry, entry, what)
+        pin = _pin(entry, created_at, ref.registry_ref.name, found.fingerprint)
+        return ModelSnapshot(
+            pin=pin,
+            lineage=lineage(read_run(inquiry, pin.run_id)),
+            tags={key: value for key, value in pairs(entry, "tags").items() if key.startswith(PREFIX)},
+            aliases=_aliases(entry),
+            formats=found.formats,
+            unsafe=found.unsafe,
+        )
 
     def dataset(self, ref: DatasetReference) -> DatasetPin:
         return mlflow_datasets.find(self._http.inquiry(self._budget), ref)
@@ -104,7 +119,7 @@ class MlflowRegistry:
     def _set(self, inquiry: Inquiry, what: str, body: Record, said: str) -> None:
         if not self._may_write():
             raise RegistryFailed("NotLeading", "another replica of the operator has taken over; it writes")
-        answer = inquiry.post(f"/api/2.0/mlflow/{what}", body)
+        answer = inquiry.post(f"/api/2.0/mlflow/{what}", Shape(), body)
         if answer.status == 403:
             raise RegistryFailed(
                 "WriteForbidden", f"the credentials may not write {said} of {body['name']}; grant them EDIT on the registered model"
@@ -118,7 +133,7 @@ class MlflowRegistry:
 
 def _aliased(inquiry: Inquiry, name: str, alias: str) -> str:
     """The version an alias points at. The server answers 400 for a missing alias and 404 for a missing model."""
-    answer = inquiry.get("/api/2.0/mlflow/registered-models/alias", name=name, alias=alias)
+    answer = inquiry.get("/api/2.0/mlflow/registered-models/alias", one("model_version"), name=name, alias=alias)
     if answer.status == 200:
         return text(inner(answer.record, "model_version"), "version", 64)
     _check_model(inquiry, name)
@@ -134,7 +149,7 @@ def _entry(inquiry: Inquiry, name: str, version: str) -> Record:
     number = int(version) if version.isascii() and version.isdigit() and len(version) <= 10 else 0
     answer = None
     if 0 < number <= _LARGEST_VERSION:  # others make the server fail in itself
-        answer = inquiry.get("/api/2.0/mlflow/model-versions/get", name=name, version=version)
+        answer = inquiry.get("/api/2.0/mlflow/model-versions/get", one("model_version"), name=name, version=version)
         if answer.status == 200:
             return inner(answer.record, "model_version")
     _check_model(inquiry, name)
@@ -148,7 +163,7 @@ def _entry(inquiry: Inquiry, name: str, version: str) -> Record:
 
 def _check_model(inquiry: Inquiry, name: str) -> None:
     """Raises RegistryAbsent (ModelNotFound, AccessDenied) where the model itself is why something was not found."""
-    answer = inquiry.get("/api/2.0/mlflow/registered-models/get", name=name)
+    answer = inquiry.get("/api/2.0/mlflow/registered-models/get", one("registered_model"), name=name)
     if answer.status == 404:
         raise RegistryAbsent("ModelNotFound", f"{inquiry.host} has no registered model {name}; register it, or correct the name")
     if answer.status == 403:
@@ -161,20 +176,15 @@ def _check_model(inquiry: Inquiry, name: str) -> None:
         raise _not_understood(inquiry, answer)
 
 
-def _checked_pin(inquiry: Inquiry, entry: Record, registry: str) -> ModelPin:
-    name, version = text(entry, "name", 256), text(entry, "version", 64)
-    what = f"{name} {version}"
-    status = text(entry, "status", 64)
+def _check_ready(what: str, status: str) -> None:
     if status == "FAILED_REGISTRATION":
         raise RegistryAbsent("ArtifactMissing", f"the registration of {what} failed in the registry; register the model again")
     if status != "READY":
         raise RegistryFailed("ModelNotReady", f"{what} is still being registered; waiting for the registry to finish it")
-    created_at = _created(inquiry, entry)
-    folder = of_version(inquiry, entry, what)
-    files = folder.files()
-    description = folder.description(files)
-    check_complete(what, files, description)
-    identity = fingerprint(files, description)
+
+
+def _pin(entry: Record, created_at: datetime, registry: str, identity: str) -> ModelPin:
+    name, version = text(entry, "name", 256), text(entry, "version", 64)
     source, run_id = text(entry, "source", 1024), text(entry, "run_id", 64)
     return ModelPin(
         registry=registry,

@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote
 
 from .base import RegistryAbsent, RegistryFailed
-from .mlflow_answer import Answer
+from .mlflow_answer import Answer, Shape, one
 from .mlflow_files import Folder
 from .mlflow_http import Inquiry
 from .mlflow_lineage import read_run
@@ -15,6 +15,7 @@ _VERSION = re.compile(r"^models:/([^/]+)/([0-9]+)$")
 _IN_RUN = re.compile(r"^runs:/([^/?#]+)/([^?#]+)$")
 _SAFE = re.compile(r"^[^\x00-\x1f?#%\\]*$")
 _LONGEST_CHAIN = 5
+_LIST = Shape(("root_uri", "files"), may_be_empty=False)
 
 
 def of_version(inquiry: Inquiry, version: Record, what: str) -> Folder:
@@ -25,9 +26,11 @@ def of_version(inquiry: Inquiry, version: Record, what: str) -> Folder:
         if found := _LOGGED.match(source):
             return _of_logged_model(inquiry, found[1], what)
         if found := _IN_RUN.match(source):
+            if is_deleted(inquiry, found[1]):
+                raise in_deleted_run(found[1], what)
             return of_run(inquiry, found[1], found[2], what)
         if found := _VERSION.match(source):  # copied from another model version
-            answer = inquiry.get("/api/2.0/mlflow/model-versions/get", name=found[1], version=found[2])
+            answer = inquiry.get("/api/2.0/mlflow/model-versions/get", one("model_version"), name=found[1], version=found[2])
             if answer.status != 200:
                 raise RegistryAbsent(
                     "ArtifactMissing",
@@ -36,8 +39,11 @@ def of_version(inquiry: Inquiry, version: Record, what: str) -> Folder:
                 )
             version = inner(answer.record, "model_version")
             continue
-        if path := below_run(read_run(inquiry, text(version, "run_id", 64)), source):
-            return of_run(inquiry, text(version, "run_id", 64), path, what)
+        run_id = text(version, "run_id", 64)
+        if path := below_run(read_run(inquiry, run_id), source):
+            return of_run(inquiry, run_id, path, what)
+        if run_id and is_deleted(inquiry, run_id):
+            raise in_deleted_run(run_id, what)
         break
     raise RegistryAbsent(
         "ArtifactUnsupported",
@@ -56,12 +62,27 @@ def of_run(inquiry: Inquiry, run_id: str, path: str, what: str) -> Folder:
 
     def listing(folder: str, token: str) -> Answer:
         more = {"path": folder, "page_token": token}
-        return inquiry.get("/api/2.0/mlflow/artifacts/list", run_id=run_id, **{key: value for key, value in more.items() if value})
+        given = {key: value for key, value in more.items() if value}
+        return inquiry.get("/api/2.0/mlflow/artifacts/list", _LIST, run_id=run_id, **given)
 
-    def content(file: str) -> Answer:
-        return inquiry.bytes("/get-artifact", run_uuid=run_id, path=file)
+    def content(file: str, size: int) -> Answer:
+        return inquiry.bytes("/get-artifact", size, run_uuid=run_id, path=file)
 
     return Folder(inquiry, what, path.strip("/"), listing, content)
+
+
+def is_deleted(inquiry: Inquiry, run_id: str) -> bool:
+    """Whether the run was deleted: its files are there until somebody cleans up, no longer."""
+    run = inner(inquiry.get("/api/2.0/mlflow/runs/get", one("run"), run_id=run_id).record, "run")
+    return inner(run, "info").get("lifecycle_stage") == "deleted"
+
+
+def in_deleted_run(run_id: str, what: str) -> RegistryAbsent:
+    """The definite no about files in such a run."""
+    return RegistryAbsent(
+        "ArtifactMissing",
+        f"the files of {what} lie in the run {run_id[:64]}, which was deleted; restore the run, or log and register it again",
+    )
 
 
 def below_run(run: Record, address: str) -> str:
@@ -77,7 +98,7 @@ def in_run(address: str) -> tuple[str, str]:
 
 
 def _of_logged_model(inquiry: Inquiry, model_id: str, what: str) -> Folder:
-    answer = inquiry.get(f"/api/2.0/mlflow/logged-models/{model_id}")
+    answer = inquiry.get(f"/api/2.0/mlflow/logged-models/{model_id}", one("model"))
     if answer.status == 404:
         raise RegistryAbsent(
             "ArtifactMissing", f"the registry knows {what}, but its logged model {model_id} was deleted; register the model again"
@@ -98,9 +119,10 @@ def _of_logged_model(inquiry: Inquiry, model_id: str, what: str) -> Folder:
 
     def listing(folder: str, token: str) -> Answer:
         more = {"artifact_directory_path": folder, "page_token": token}
-        return inquiry.get(f"/api/2.0/mlflow/{where}/directories", **{key: value for key, value in more.items() if value})
+        given = {key: value for key, value in more.items() if value}
+        return inquiry.get(f"/api/2.0/mlflow/{where}/directories", _LIST, **given)
 
-    def content(file: str) -> Answer:
-        return inquiry.bytes(f"/ajax-api/2.0/mlflow/{where}/files", artifact_file_path=file)
+    def content(file: str, size: int) -> Answer:
+        return inquiry.bytes(f"/ajax-api/2.0/mlflow/{where}/files", size, artifact_file_path=file)
 
     return Folder(inquiry, what, "", listing, content)

@@ -1,6 +1,7 @@
-"""How a dataset is found in MLflow, which has no registry of datasets: one is a (name, digest) that runs say they used.
+"""How a dataset is found in MLflow, which has two kinds of them. One is a (name, digest) that runs say they used, the other an
+evaluation dataset (mlflow_evaluation_datasets.py).
 
-A user makes one that is found here with plain MLflow:
+A user makes one of the first kind that is found here with plain MLflow:
 
     with mlflow.start_run():
         frame.to_csv("holdout.csv", index=False)
@@ -10,68 +11,105 @@ A user makes one that is found here with plain MLflow:
 The files are found by that folder because MLflow accepts neither `runs:/…` nor `mlflow-artifacts:/…` as the `source` of a dataset
 (`Could not find a source information resolver`). Where the recorded source is an address on this server all the same (`runs:/…`, or
 below the run's artifact root, as with `s3://…` roots), that is used. MLflow's digest has 32 bits and covers a sample: it names a
-state, the fingerprint over the files proves it.
+state, the fingerprint over the files and the content of the small ones proves it.
+
+Which kind a name means: an id (`d-…`) the evaluation dataset; with a revision, whichever is in that state, runs asked first;
+without one, a name that both kinds have is ambiguous, as nobody could tell which of the two a score was made on. That a run used
+an evaluation dataset (`mlflow.genai.evaluate` says so by itself) makes no dataset of the first kind.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..api.references import DatasetPin, DatasetReference
 from ..core.pin import dataset_digest, fingerprint
+from . import mlflow_evaluation_datasets as evaluation
 from .base import RegistryAbsent, RegistryFailed
-from .mlflow_artifacts import below_run, in_run, of_run
+from .mlflow_answer import several
+from .mlflow_artifacts import below_run, in_deleted_run, in_run, is_deleted, of_run
+from .mlflow_files import Folder
 from .mlflow_http import Inquiry
 from .mlflow_records import Record, each, inner, text
 
 _EXPERIMENTS_PER_PAGE, _MOST_EXPERIMENT_PAGES = 1000, 10
 _MOST_RUNS = 20
+_SHOWN = 8
 _SOURCES_OF_OTHERS = ("http", "https", "s3", "gs", "hugging_face", "delta_table", "spark", "dbfs", "wasbs", "abfss")
 
 
 def find(inquiry: Inquiry, ref: DatasetReference) -> DatasetPin:
-    """Pins the dataset down to its files.
+    """Pins the dataset down to its files or records.
 
     Without a revision the state is taken that the latest run logged. Of the runs that logged one state, the oldest that holds the
     files is pinned, so that later uses of the dataset do not move the pin. Raises RegistryAbsent (DatasetNotFound,
-    DatasetAmbiguous, DatasetUnsupported, ArtifactMissing, AccessDenied) and RegistryFailed.
+    DatasetAmbiguous, DatasetUnsupported, ReferenceUnsupported, ArtifactMissing, ArtifactIncomplete, AccessDenied, …) and
+    RegistryFailed.
     """
+    if (by_id := evaluation.by_id(inquiry, ref.path)) is not None:
+        return evaluation.pin(inquiry, ref, [by_id])
     name = _quoted(ref.path)
     experiments = tuple(_experiments(inquiry))
     revision = ref.revision or _latest(inquiry, experiments, ref.path, name)
-    runs = _runs(inquiry, experiments, f"dataset.name = {name} AND dataset.digest = {_quoted(revision)}", "ASC", _MOST_RUNS)
-    uses = [(run, dataset) for run in runs for dataset in _logged(run, ref.path) if dataset.get("digest") == revision]
+    uses = _uses(inquiry, experiments, ref.path, name, revision) if revision else []
+    if uses and ref.revision:
+        return _logged_pin(inquiry, ref, revision, uses)
+    records = evaluation.by_name(inquiry, ref.path, f"name = {name}", experiments)
+    if uses and records:
+        raise RegistryAbsent(
+            "DatasetAmbiguous",
+            f"both runs and an evaluation dataset have the name {ref.path}; write revision {revision} for what runs logged last, "
+            f"or as path the evaluation dataset's id {text(records[0], 'dataset_id', 64)}",
+        )
+    if records:
+        return evaluation.pin(inquiry, ref, records)
     if not uses:
+        state = f" in the state {ref.revision}" if ref.revision else ""
         raise RegistryAbsent(
             "DatasetNotFound",
-            f"no run that these credentials can see has logged the dataset {ref.path} in the state {revision}; log it with "
-            "mlflow.log_input, or correct path and revision",
+            f"no run that these credentials can see has logged the dataset {ref.path}{state}, and there is no evaluation dataset "
+            "of that name; log it with mlflow.log_input, or correct path and revision",
         )
+    return _logged_pin(inquiry, ref, revision, uses)
+
+
+def _logged_pin(inquiry: Inquiry, ref: DatasetReference, revision: str, uses: Iterable[tuple[Record, Record]]) -> DatasetPin:
+    """Pins the files of the first run that has them."""
+    what, kinds, seen, gone = f"the dataset {ref.path} {revision}", set[str](), dict[str, int](), ""
     for run, dataset in uses:
-        what = f"the dataset {ref.path} {revision}"
-        run_id, folder = _place(run, dataset, ref.path)
-        files = _files(inquiry, run_id, folder, what)
-        if files:
-            return _pin(ref, revision, f"runs:/{run_id}/{folder}", files)
-    kinds = {text(dataset, "source_type", 32) for _, dataset in uses}
-    folder = f"datasets/{ref.path}"
+        kinds.add(text(dataset, "source_type", 32))
+        here, agreed = text(inner(run, "info"), "run_id", 64), f"datasets/{ref.path}"
+        run_id, path = _source(run, dataset) or (here, agreed)
+        if run_id != here and is_deleted(inquiry, run_id):
+            # MLflow keeps one source for all uses of a state, the first one's.
+            gone, run_id, path = run_id, here, agreed
+        folder, files = _files(inquiry, run_id, path, what)
+        seen = seen or files
+        if ref.file is not None:
+            path, files = folder.root, {name: size for name, size in files.items() if name == ref.file}
+        if files and all(files.values()):
+            identity = fingerprint(files, folder.contents(files, {}))
+            return _pin(ref, revision, f"runs:/{run_id}/{path}".rstrip("/"), identity)
+    if gone and not seen:
+        raise in_deleted_run(gone, what)
+    if ref.file is not None and seen:
+        there = ", ".join(f"{name} (empty)" if size == 0 else name for name, size in sorted(seen.items())[:_SHOWN])
+        more = f" and {len(seen) - _SHOWN} more" if len(seen) > _SHOWN else ""
+        raise RegistryAbsent("ArtifactMissing", f"{what} has no file {ref.file} with content; there is {there[:400]}{more}")
+    log = f"mlflow.log_artifact(file, {f'datasets/{ref.path}'!r})"
     if kinds & set(_SOURCES_OF_OTHERS):
         raise RegistryAbsent(
             "DatasetUnsupported",
-            f"the dataset {ref.path} {revision} was logged with a source outside of this server ({', '.join(sorted(kinds))}); log "
-            "its files "
-            f"in the same run as well: mlflow.log_artifact(file, {folder!r})",
+            f"{what} was logged with a source outside of this server ({', '.join(sorted(kinds))}); log its files in the same run "
+            f"as well: {log}",
         )
     raise RegistryAbsent(
         "ArtifactMissing",
-        f"the dataset {ref.path} {revision} is known, but its files are not on the server or are empty; log them in the run that "
-        "logs the "
-        f"dataset: mlflow.log_artifact(file, {folder!r})",
+        f"{what} is known, but its files are not on the server or are empty; log them in the run that logs the dataset: {log}",
     )
 
 
-def _place(run: Record, dataset: Record, path: str) -> tuple[str, str]:
-    """Run and path of the dataset's files: what the source says where it is on this server, else the agreed folder."""
-    here = text(inner(run, "info"), "run_id", 64)
+def _source(run: Record, dataset: Record) -> tuple[str, str] | None:
+    """Run and path of the dataset's files, where the source says so and is on this server."""
     try:
         source = json.loads(text(dataset, "source", 4096) or "{}")
     except ValueError:
@@ -79,54 +117,64 @@ def _place(run: Record, dataset: Record, path: str) -> tuple[str, str]:
     address = text(source, "uri", 1024) if isinstance(source, dict) else ""
     if all(in_run(address)):
         return in_run(address)
-    return here, below_run(run, address) or f"datasets/{path}"
+    below = below_run(run, address)
+    return (text(inner(run, "info"), "run_id", 64), below) if below else None
 
 
-def _files(inquiry: Inquiry, run_id: str, path: str, what: str) -> dict[str, int]:
-    """Files of a folder, or the one file that `path` names; empty where there is none, or where one has no content."""
-    files = of_run(inquiry, run_id, path, what).files()
-    if not files:
-        parent, _, file = path.rpartition("/")
-        size = of_run(inquiry, run_id, parent, what).files().get(file, 0)
-        files = {file: size} if size else {}
-    return files if all(files.values()) else {}
+def _files(inquiry: Inquiry, run_id: str, path: str, what: str) -> tuple[Folder, dict[str, int]]:
+    """The folder and its files: all of them, or the one that `path` names."""
+    folder = of_run(inquiry, run_id, path, what)
+    if files := folder.files():
+        return folder, files
+    parent, _, file = path.rpartition("/")
+    folder = of_run(inquiry, run_id, parent, what)
+    size = folder.size(file)
+    return folder, {} if size is None else {file: size}
 
 
-def _pin(ref: DatasetReference, revision: str, uri: str, files: dict[str, int]) -> DatasetPin:
-    identity = fingerprint(files)
+def _pin(ref: DatasetReference, revision: str, uri: str, identity: str) -> DatasetPin:
     return DatasetPin(
         name=ref.name,
         registry=ref.registry_ref.name,
         path=ref.path,
         revision=revision,
         uri=uri,
+        file=ref.file or "",
         fingerprint=identity,
         digest=dataset_digest(path=ref.path, revision=revision, uri=uri, fingerprint=identity),
     )
 
 
 def _latest(inquiry: Inquiry, experiments: tuple[str, ...], path: str, name: str) -> str:
-    runs = _runs(inquiry, experiments, f"dataset.name = {name}", "DESC", 1)
-    states = sorted({text(dataset, "digest", 128) for run in runs for dataset in _logged(run, path)} - {""})
-    if not states:
-        raise RegistryAbsent(
-            "DatasetNotFound",
-            f"no run that these credentials can see has logged a dataset {path}; log it with mlflow.log_input, or correct the path",
-        )
-    if len(states) > 1:
-        raise RegistryAbsent(
-            "DatasetAmbiguous",
-            f"the latest run with a dataset {path} has logged several states of it ({', '.join(states)[:200]}); name one as "
-            "revision",
-        )
-    return states[0]
+    """The state that was logged last; empty where there is none."""
+    for most in (1, _MOST_RUNS):  # the latest runs may have used an evaluation dataset of that name
+        runs = _runs(inquiry, experiments, f"dataset.name = {name}", "DESC", most)
+        for run in runs:
+            states = sorted({text(dataset, "digest", 128) for dataset in _logged(run, path)} - {""})
+            if len(states) > 1:
+                raise RegistryAbsent(
+                    "DatasetAmbiguous",
+                    f"the latest run with a dataset {path} has logged several states of it ({', '.join(states)[:200]}); name one "
+                    "as revision",
+                )
+            if states:
+                return states[0]
+        if len(runs) < most:
+            break
+    return ""
+
+
+def _uses(inquiry: Inquiry, experiments: tuple[str, ...], path: str, name: str, revision: str) -> list[tuple[Record, Record]]:
+    """The oldest runs that logged the dataset in this state, each with what it said about it."""
+    runs = _runs(inquiry, experiments, f"dataset.name = {name} AND dataset.digest = {_quoted(revision)}", "ASC", _MOST_RUNS)
+    return [(run, dataset) for run in runs for dataset in _logged(run, path) if dataset.get("digest") == revision]
 
 
 def _logged(run: Record, path: str) -> Iterator[Record]:
     """Datasets of this name that the run has logged. Compared here again: the server's comparison may ignore case."""
     for entry in each(inner(run, "inputs"), "dataset_inputs"):
         dataset = inner(entry, "dataset")
-        if dataset.get("name") == path:
+        if dataset.get("name") == path and dataset.get("source_type") != evaluation.SOURCE_TYPE:
             yield dataset
 
 
@@ -142,8 +190,7 @@ def _experiments(inquiry: Inquiry) -> Iterator[str]:
     raise RegistryFailed(
         "RegistryMisconfigured",
         f"{inquiry.host} has more than {_EXPERIMENTS_PER_PAGE * _MOST_EXPERIMENT_PAGES} experiments, too many to look for a "
-        "dataset in; "
-        "let the credentials see fewer",
+        "dataset in; let the credentials see fewer",
     )
 
 
@@ -169,7 +216,7 @@ def _started(run: Record) -> int:
 
 
 def _search(inquiry: Inquiry, what: str, body: Record) -> Record:
-    answer = inquiry.post(f"/api/2.0/mlflow/{what}/search", body)
+    answer = inquiry.post(f"/api/2.0/mlflow/{what}/search", several(what), body)
     if answer.status == 403:
         raise RegistryAbsent(
             "AccessDenied", f"the credentials may not search {what} for the dataset; grant them READ on its experiment"

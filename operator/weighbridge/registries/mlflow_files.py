@@ -1,16 +1,17 @@
-"""Which files an artifact has, and whether a model's files are all there. MLflow answers READY for versions whose files are gone,
+"""Which files an artifact has and what is in the small ones. MLflow answers READY for versions whose files are gone or half there,
 so nobody believes in an artifact before its files were seen.
 
-Must not download anything but the model description file.
+MLflow keeps no digests: a file can be overwritten under a version, and nothing says so. Of the files that `core.pin.read_for_proof`
+names (the smallest first, at most 32, at most 8 MiB in all) the content is read and counts, so other bytes of the same size are
+noticed; of larger files only the size counts. Nothing that was read is ever kept or deserialised, the model description apart.
 """
 
+import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
-
+from ..core.pin import read_for_proof
 from .base import RegistryAbsent, RegistryFailed
 from .mlflow_answer import Answer
 from .mlflow_http import Inquiry
@@ -20,7 +21,6 @@ DESCRIPTION = "MLmodel"
 _MOST_FILES, _MOST_FOLDERS, _DEEPEST = 10_000, 500, 16
 _LARGEST_DESCRIPTION = 2 * 1024 * 1024
 _PATH = re.compile(r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$")
-_NAMES_FILE = ("model_path", "data", "pickled_model", "model_data", "model_binary", "code", "python_model")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Folder:
     """Path of the folder below the run or logged model; empty for the root."""
     listing: Callable[[str, str], Answer]
     """Lists one folder, by its path and page token."""
-    content: Callable[[str], Answer]
-    """Reads one file by its path."""
+    content: Callable[[str, int], Answer]
+    """Reads one file by its path; of one that is larger than the size only a little more than that."""
 
     def files(self) -> dict[str, int]:
         """All files with their sizes in bytes, by path relative to the folder; empty where there is none.
@@ -47,33 +47,26 @@ class Folder:
         while waiting:
             folder = waiting.pop()
             listed += 1
-            token = ""
-            while True:
-                answer = self.listing(folder, token)
-                if answer.status == 404:
-                    return {}
-                self._readable(answer)
-                for entry in each(answer.record, "files"):
-                    path = self._below(folder, entry.get("path"))
-                    if entry.get("is_dir") is True:
-                        waiting.append(path)
-                    else:
-                        found[path.removeprefix(f"{self.root}/") if self.root else path] = max(integer(entry, "file_size") or 0, 0)
+            for path, size in self._entries(folder):
+                if size is None:
+                    waiting.append(path)
+                else:
+                    found[path.removeprefix(f"{self.root}/") if self.root else path] = size
                 if len(found) > _MOST_FILES or len(waiting) + listed > _MOST_FOLDERS or folder.count("/") > _DEEPEST:
                     raise RegistryAbsent(
                         "ArtifactTooLarge",
                         f"the artifact of {self.what} has more than {_MOST_FILES} files, {_MOST_FOLDERS} folders or {_DEEPEST} "
-                        "levels; "
-                        "register it as fewer files",
+                        "levels; register it as fewer files",
                     )
-                following = answer.record.get("next_page_token")
-                if not isinstance(following, str) or following in ("", token):
-                    break
-                token = following
         return found
 
+    def size(self, path: str) -> int | None:
+        """Bytes of one file, by path relative to the folder; None where it is not there. Raises as `files` does."""
+        full = self._full(path)
+        return dict(self._entries(full.rpartition("/")[0])).get(full)
+
     def description(self, files: Mapping[str, int]) -> bytes:
-        """The bytes of `MLmodel`. Raises RegistryAbsent (ArtifactMissing, AccessDenied)."""
+        """The bytes of `MLmodel`. Raises RegistryAbsent (ArtifactMissing, ArtifactIncomplete, AccessDenied)."""
         if not files.get(DESCRIPTION):
             raise RegistryAbsent(
                 "ArtifactMissing",
@@ -83,19 +76,73 @@ class Folder:
             raise RegistryAbsent(
                 "ArtifactIncomplete", f"{DESCRIPTION} of {self.what} is larger than 2 MiB; it is no model description"
             )
-        answer = self.content(f"{self.root}/{DESCRIPTION}" if self.root else DESCRIPTION)
+        return self._read(DESCRIPTION, files[DESCRIPTION])
+
+    def contents(self, files: Mapping[str, int], known: Mapping[str, bytes]) -> dict[str, str]:
+        """SHA-256 in hex of those of `files` whose content belongs to the identity, by path; `known` was read before.
+
+        Raises RegistryAbsent (ArtifactMissing, ArtifactIncomplete, ArtifactUnsupported, AccessDenied) where a file is not what the
+        list says, and RegistryFailed where the list itself changes meanwhile: one pin must not be made of two states.
+        """
+        return {
+            path: hashlib.sha256(known[path] if path in known else self._read(path, files[path])).hexdigest()
+            for path in read_for_proof(files)
+        }
+
+    def _read(self, path: str, size: int) -> bytes:
+        answer = self.content(self._full(path), size)
+        what = f"the file {path[:200]} of {self.what}"
         if answer.status == 404:
+            reason = "ArtifactMissing" if path == DESCRIPTION else "ArtifactIncomplete"
             raise RegistryAbsent(
-                "ArtifactMissing", f"{DESCRIPTION} of {self.what} cannot be read any more; register the model again"
+                reason, f"{what} is listed in the registry, but cannot be read any more; log and register it again"
+            )
+        if answer.status == 400 and answer.error_code == "INVALID_PARAMETER_VALUE":
+            raise RegistryAbsent(
+                "ArtifactUnsupported", f"{what} has a name that MLflow hands out to nobody; log it under another one"
             )
         self._readable(answer)
-        return answer.body
+        if not answer.attachment:
+            raise RegistryFailed(
+                "RegistryMisconfigured",
+                f"{self.inquiry.host} answers with something else than {what} (a login page?); check what is in front of it",
+            )
+        if len(answer.body) == size:
+            return answer.body
+        if self.size(path) != size:
+            raise RegistryFailed(
+                "RegistryUnavailable", f"the files of {self.what} change while they are read; waiting until they rest"
+            )
+        given = "more" if len(answer.body) > size else f"{len(answer.body)}"
+        raise RegistryAbsent(
+            "ArtifactIncomplete",
+            f"{what} is listed with {size} bytes, but the registry hands out {given}; log and register it again",
+        )
+
+    def _entries(self, folder: str) -> Iterator[tuple[str, int | None]]:
+        """What lies in one folder, by full path: files with their sizes, folders with None. Nothing where there is none."""
+        token = ""
+        while True:
+            answer = self.listing(folder, token)
+            if answer.status == 404:
+                return
+            self._readable(answer)
+            for entry in each(answer.record, "files"):
+                path = self._below(folder, entry.get("path"))
+                yield path, None if entry.get("is_dir") is True else max(integer(entry, "file_size") or 0, 0)
+            following = answer.record.get("next_page_token")
+            if not isinstance(following, str) or following in ("", token):
+                return
+            token = following
+
+    def _full(self, path: str) -> str:
+        return f"{self.root}/{path}" if self.root else path
 
     def _readable(self, answer: Answer) -> None:
         if answer.status == 403:
             raise RegistryAbsent("AccessDenied", f"the credentials may not read the artifact of {self.what}; grant them READ on it")
         if answer.status != 200:
-            raise RegistryFailed("RegistryMisconfigured", f"{self.inquiry.host} does not list the artifact of {self.what}")
+            raise RegistryFailed("RegistryMisconfigured", f"{self.inquiry.host} does not hand out the artifact of {self.what}")
 
     def _below(self, folder: str, path: object) -> str:
         """The path of an entry, which must lie in the folder that was listed: a server cannot lead elsewhere or in circles."""
@@ -106,40 +153,3 @@ class Folder:
         raise RegistryFailed(
             "RegistryMisconfigured", f"{self.inquiry.host} lists the artifact of {self.what} in a way MLflow does not"
         )
-
-
-def check_complete(what: str, files: Mapping[str, int], description: bytes) -> None:
-    """Every file that the description names is there and not empty. Raises RegistryAbsent(ArtifactIncomplete) naming the file."""
-    try:
-        content = yaml.load(description, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 both are safe loaders
-        flavors = content["flavors"]
-        named = sorted({name for flavor in flavors.values() if isinstance(flavor, dict) for name in _named(flavor)})
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        message = f"{DESCRIPTION} of {what} is damaged: it cannot be read as a model description; register the model again"
-        raise RegistryAbsent("ArtifactIncomplete", message) from error
-    if not flavors:
-        raise RegistryAbsent("ArtifactIncomplete", f"{DESCRIPTION} of {what} names no flavor, so nothing can load it")
-    for name in named:
-        sizes = [size for path, size in files.items() if path == name or path.startswith(f"{name}/")]
-        if not any(sizes):
-            state = "is empty" if sizes else "is missing"
-            raise RegistryAbsent(
-                "ArtifactIncomplete",
-                f"the file {name[:200]} of {what} {state}, though {DESCRIPTION} names it; register the model again",
-            )
-
-
-def _named(flavor: Mapping[str, Any]) -> set[str]:
-    """Files and folders, relative to the model's folder, that a flavor cannot be loaded without."""
-    found = [flavor.get(key) for key in _NAMES_FILE]
-    environment = flavor.get("env")
-    found += list(environment.values()) if isinstance(environment, dict) else [environment]
-    if environment:
-        found.append("requirements.txt")
-    script = flavor.get("model_code_path")
-    found.append(script.rpartition("/")[2] if isinstance(script, str) else None)  # MLflow loads it by its last part
-    artifacts = flavor.get("artifacts")
-    if isinstance(artifacts, dict):
-        found += [entry.get("path") for entry in artifacts.values() if isinstance(entry, dict)]
-    names = (name.removeprefix("./").rstrip("/") for name in found if isinstance(name, str))
-    return {name for name in names if name and not name.startswith("/") and ".." not in name.split("/")}

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 from .addresses import Network, allowed
 from .base import RegistryFailed
 from .credentials import Credentials
-from .mlflow_answer import PASSWORD, TOKEN, USERNAME, Answer, judged, not_mlflow
+from .mlflow_answer import LARGEST_ANSWER, PASSWORD, TOKEN, USERNAME, Answer, Shape, judged
+from .mlflow_wire import SETTINGS, Watch, never_connected, no_tls, prepare, watched
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
 
-_LARGEST_ANSWER = 8 * 1024 * 1024
 _NO_PROXIES: Mapping[str, None] = {"http": None, "https": None, "all": None}
 _NOT_OURS = ("Cookie", "X-MLFLOW-WORKSPACE", "x-databricks-traffic-id")
 
@@ -49,23 +49,25 @@ class MlflowHttp:
         """Requests that belong together and must be done after that many seconds."""
         return Inquiry(self, time.monotonic() + seconds)
 
-    def send(self, method: str, path: str, deadline: float, **content: Any) -> Answer:
+    def send(self, method: str, path: str, deadline: float, shape: Shape, **content: Any) -> Answer:
         """One request. `deadline` is a time of the monotonic clock. Raises RegistryFailed for everything that is no
         answer of MLflow."""
         from mlflow.exceptions import MlflowException
 
+        prepare()
         for address in allowed(self.host, self._port, self._allow):
             patience = min(self._timeout, deadline - time.monotonic())
             if patience <= 0:
                 raise self._unavailable("did not answer everything in time; if it is only slow, raise spec.requestTimeout")
-            try:
-                response = self._request(method, path, patience, str(address), content)
-            except MlflowException as error:
-                if _never_connected(error):
-                    continue  # nothing was sent: the next address of the name may do
-                raise self._unavailable("did not answer in time or broke the connection; is it running and reachable?") from error
-            with contextlib.closing(response):
-                return self._answer(response, min(deadline, time.monotonic() + self._timeout))
+            with watched(time.monotonic() + patience) as watch:
+                try:
+                    response = self._request(method, path, patience, str(address), content)
+                except MlflowException as error:
+                    if never_connected(error):
+                        continue  # nothing was sent: the next address of the name may do
+                    raise self._broken(error) from error
+                with contextlib.closing(response):
+                    return self._answer(response, watch, shape)
         raise self._unavailable(f"refuses connections on port {self._port}; is it running, and is a NetworkPolicy in the way?")
 
     @property
@@ -101,39 +103,48 @@ class MlflowHttp:
             self._creds,
             path,
             method,
-            max_retries=0,
             timeout=patience,
-            raise_on_status=False,
-            respect_retry_after_header=False,
             allow_redirects=False,
             proxies=dict(_NO_PROXIES),
             auth=OnlyThisConnection(),
             stream=True,
+            **SETTINGS,
             **content,
         )
 
-    def _answer(self, response: "Response", deadline: float) -> Answer:
-        body = self._read(response, deadline)
-        return judged(self._url.netloc, response.status_code, response.headers.get("Retry-After", ""), body)
+    def _answer(self, response: "Response", watch: Watch, shape: Shape) -> Answer:
+        body = self._read(response, watch, shape)
+        return judged(self._url.netloc, response.status_code, response.headers, body, shape)
 
-    def _read(self, response: "Response", deadline: float) -> bytes:
+    def _read(self, response: "Response", watch: Watch, shape: Shape) -> bytes:
         from urllib3.exceptions import HTTPError
 
+        most = LARGEST_ANSWER if response.status_code != 200 or shape.file is None else min(shape.file, LARGEST_ANSWER)
         body = bytearray()
         try:
             # Whatever one look at the connection brings: `iter_content` would wait for a full part, for as long as bytes drip in.
-            while part := response.raw.read1(64 * 1024, decode_content=True):
+            while len(body) <= most and (part := response.raw.read1(64 * 1024, decode_content=True)):
                 body += part
-                if len(body) > _LARGEST_ANSWER:
-                    raise RegistryFailed(
-                        "RegistryMisconfigured",
-                        f"{self.host} answers with more than {_LARGEST_ANSWER >> 20} MiB, as MLflow never does; check the URL",
-                    )
-                if time.monotonic() > deadline:
-                    raise self._unavailable("sends its answers too slowly; if it is only slow, raise spec.requestTimeout")
-        except HTTPError as error:
-            raise self._unavailable("broke off in the middle of an answer") from error
+        except (HTTPError, OSError, ValueError) as error:
+            if not watch.cut:
+                raise self._unavailable("broke off in the middle of an answer") from error
+        if watch.cut:
+            raise self._unavailable("sends its answers too slowly; if it is only slow, raise spec.requestTimeout")
+        if len(body) > LARGEST_ANSWER:
+            raise RegistryFailed(
+                "RegistryMisconfigured",
+                f"{self.host} answers with more than {LARGEST_ANSWER >> 20} MiB, as MLflow never does; check the URL",
+            )
         return bytes(body)
+
+    def _broken(self, error: BaseException) -> RegistryFailed:
+        if no_tls(error):
+            return RegistryFailed(
+                "RegistryMisconfigured",
+                f"{self.host} speaks no TLS on port {self._port}, or with a certificate that the operator does not trust; check "
+                "spec.mlflow.url",
+            )
+        return self._unavailable("did not answer in time or broke the connection; is it running and reachable?")
 
     def _unavailable(self, what: str) -> RegistryFailed:
         return RegistryFailed("RegistryUnavailable", f"{self.host} {what}")
@@ -150,22 +161,18 @@ class Inquiry:
         """For messages: which server said so."""
         return self._http.host
 
-    def get(self, path: str, /, **parameters: str) -> Answer:
+    def get(self, path: str, shape: Shape, /, **parameters: str) -> Answer:
         """A read whose answer is a JSON object. Raises RegistryFailed."""
-        return self._record(self._http.send("GET", path, self._deadline, params=parameters))
+        return self._http.send("GET", path, self._deadline, shape, params=parameters)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, path: str, shape: Shape, body: Mapping[str, Any]) -> Answer:
         """A search or a write; the answer is a JSON object. Raises RegistryFailed."""
-        return self._record(self._http.send("POST", path, self._deadline, json=body))
+        return self._http.send("POST", path, self._deadline, shape, json=body)
 
-    def bytes(self, path: str, /, **parameters: str) -> Answer:
-        """A read whose answer is a file or, with another status than 200, an error. Raises RegistryFailed."""
-        return self._http.send("GET", path, self._deadline, params=parameters)
-
-    def _record(self, answer: Answer) -> Answer:
-        if answer.status == 200 and not answer.record and answer.body.strip() != b"{}":
-            raise not_mlflow(self._http.host, answer.body)
-        return answer
+    def bytes(self, path: str, size: int, /, **parameters: str) -> Answer:
+        """A read whose answer is a file or, with another status than 200, an error. Of a file that is larger than `size` only a
+        little more than that is read. Raises RegistryFailed."""
+        return self._http.send("GET", path, self._deadline, Shape(file=size), params=parameters)
 
 
 def _accepted(credentials: Credentials | None) -> dict[str, str]:
@@ -180,13 +187,3 @@ def _accepted(credentials: Credentials | None) -> dict[str, str]:
     if not all(value.isprintable() for value in found.values()) or not token.isascii():
         raise RegistryFailed("SecretIncomplete", f"{' and '.join(sorted(found))} in the Secret has characters no request can carry")
     return found
-
-
-def _never_connected(error: BaseException) -> bool:
-    """Whether no connection came about, so that nothing was sent."""
-    from requests.exceptions import ConnectionError as NoConnection
-    from urllib3.exceptions import NewConnectionError
-
-    cause = error.__cause__ or error.__context__
-    reason = getattr(cause.args[0], "reason", None) if isinstance(cause, NoConnection) and cause.args else None
-    return isinstance(reason, NewConnectionError)

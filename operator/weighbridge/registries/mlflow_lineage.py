@@ -1,6 +1,7 @@
 """Where a model version comes from, read from the run that produced it. Must not fail for what a run does not know."""
 
 from ..api.references import DatasetUse, Lineage
+from .mlflow_answer import one
 from .mlflow_http import Inquiry
 from .mlflow_records import Record, each, inner, measure, pairs, text, without_secrets
 
@@ -11,7 +12,7 @@ def read_run(inquiry: Inquiry, run_id: str) -> Record:
     """The run; empty where it is deleted, unknown, or not for these credentials (then nothing of it counts as known)."""
     if not run_id:
         return {}
-    run = inner(inquiry.get("/api/2.0/mlflow/runs/get", run_id=run_id).record, "run")
+    run = inner(inquiry.get("/api/2.0/mlflow/runs/get", one("run"), run_id=run_id).record, "run")
     return run if inner(run, "info").get("lifecycle_stage") == "active" else {}
 
 

@@ -4,6 +4,7 @@ Exists so that no registry, however broken or hostile, can crash an adapter or p
 requests or judge.
 """
 
+import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,17 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 Record: TypeAlias = Mapping[str, Any]
+_MOST_VALUES = 600_000
+
+
+def parsed(body: bytes) -> Any:
+    """What JSON says; None where it is none, or holds so many values that these would take many times its size in memory."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def inner(record: Record, *keys: str) -> Record:

@@ -62,6 +62,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self.webhooks = Counter(
+            "weighbridge_webhooks",
+            "Webhooks of model registries, by what became of them.",
+            ("registry", "outcome"),
+            registry=self._registry,
+        )
         self.rollback_seconds = Histogram(
             "weighbridge_rollback_seconds",
             "From the start of the pass that saw the need for a rollback to the pointer patched.",
@@ -83,6 +89,10 @@ class Metrics:
         """One request to a model registry has ended."""
         self.registry_requests.labels(operation, outcome).inc()
         self.registry_seconds.labels(operation).observe(seconds)
+
+    def webhook(self, registry: str, outcome: str) -> None:
+        """A webhook has come in; `registry` is the kind of the registry it is for, as far as that is known."""
+        self.webhooks.labels(registry, outcome).inc()
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""

@@ -36,6 +36,7 @@ from .secrets import Secrets
 from .store import ObjectStore
 from .sweep import Sweep
 from .watch import Event, Watch
+from .webhooks import Webhooks
 
 _WORKERS = 8
 _STOP_SECONDS = 5.0
@@ -106,8 +107,9 @@ async def operator(
             return sweep.complete and leads()
 
         cluster = Cluster(connection, may_write)
+        secrets = Secrets(reader)
         registries = GuardedRegistries(
-            Secrets(reader),
+            secrets,
             queue.add,
             now,
             allow=settings.allow_addresses,
@@ -115,6 +117,17 @@ async def operator(
             may_write=may_write,
         )
         stack.push_async_callback(registries.close)
+        webhooks = Webhooks(
+            store=store,
+            queue=queue,
+            controllers=by_kind,
+            registries=registries,
+            secrets=secrets,
+            leads=may_write,
+            now=now,
+            observe=metrics.webhook,
+        )
+        await webhooks.serve(stack, settings.webhook_address)
         probe = await stack.enter_async_context(HttpProber())
         actions = Actions(
             cluster=cluster,
