@@ -14,6 +14,7 @@ from weighbridge.runtime.refusal import Invalid
 
 MLFLOW = {"mlflow": {"url": "https://mlflow.example.com/path"}}
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}
+ONE_REFERENCE = "exactly one of version, alias (MLflow) and revision"
 RULE = {"metric": "accuracy", "min": 0.9}
 DATASET = {"name": "holdout", "registryRef": {"name": "mlflow"}, "path": "fraud-holdout"}
 INSTEAD = {**DATASET, "fallback": [{"registryRef": {"name": "mlflow"}, "path": "older"}]}
@@ -47,9 +48,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ModelRegistry", {**MLFLOW, "pollInterval": "5 minutes"}, "spec.pollInterval"),
     ("EvaluationJob", {"model": MODEL, "evaluator": EVALUATOR}, "name one in datasets"),
     ("EvaluationJob", {"model": MODEL, "datasets": [DATASET]}, "set evaluator.parameters.targets"),
-    ("EvaluationJob", {"model": {**MODEL, "alias": "champion"}}, "exactly one of version, alias (MLflow) and revision"),
-    ("EvaluationJob", {"model": {"registryRef": {"name": "mlflow"}, "name": "fraud"}}, "exactly one of version, alias (MLflow) and revision"),
-    ("EvaluationJob", {"model": {**MODEL, "revision": "main"}}, "exactly one of version, alias (MLflow) and revision"),
+    ("EvaluationJob", {"model": {**MODEL, "alias": "champion"}}, ONE_REFERENCE),
+    ("EvaluationJob", {"model": {"registryRef": {"name": "mlflow"}, "name": "fraud"}}, ONE_REFERENCE),
+    ("EvaluationJob", {"model": {**MODEL, "revision": "main"}}, ONE_REFERENCE),
     ("EvaluationJob", {"model": MODEL, "datasets": [{**DATASET, "file": "/etc/passwd"}]}, "file"),
     ("EvaluationJob", {"model": MODEL, "fallback": {"models": [MODEL] * 5}}, "spec.fallback.models"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "container"}}, "set evaluator.image"),
@@ -89,7 +90,7 @@ ALSO_GOOD = [
     ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Refuse", "webhookSecretRef": {"name": "hook"}}),
     (
         "EvaluationJob",
-        {"model": HUB_MODEL, "fallback": {"models": [MODEL]}, "datasets": [{**INSTEAD, "file": "data/test.csv"}], "evaluator": CONTAINER},
+        {"model": HUB_MODEL, "fallback": {"models": [MODEL]}, "datasets": [INSTEAD | {"file": "test.csv"}], "evaluator": CONTAINER},
     ),
 ]
 

@@ -71,6 +71,8 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
         r"allowAddresses={127.0.0.0/8,fe80::/10}",
         "metrics.port=9090",
         "health.port=9091",
+        "webhook.enabled=true",
+        "webhook.port=9092",
         "leaderElection.enabled=false",
         "leaderElection.leaseDuration=30s",
         "log.format=text",
@@ -85,6 +87,7 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
         "WEIGHBRIDGE_ALLOW_ADDRESSES": "127.0.0.0/8,fe80::/10",
         "WEIGHBRIDGE_METRICS_ADDRESS": ":9090",
         "WEIGHBRIDGE_HEALTH_ADDRESS": ":9091",
+        "WEIGHBRIDGE_WEBHOOK_ADDRESS": ":9092",
         "WEIGHBRIDGE_LEADER_ELECTION": "false",
         "WEIGHBRIDGE_LEASE_DURATION": "30s",
         "WEIGHBRIDGE_LOG_FORMAT": "text",
@@ -94,7 +97,12 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
         "MALLOC_ARENA_MAX": "2",
     }
     assert container(rendered)["image"] == "example.com/operator:2.0"
-    assert {each["name"]: each["containerPort"] for each in container(rendered)["ports"]} == {"metrics": 9090, "health": 9091}
+    ports = {each["name"]: each["containerPort"] for each in container(rendered)["ports"]}
+    assert ports == {"metrics": 9090, "health": 9091, "webhooks": 9092}
+
+
+def test_webhooks_have_a_service_of_their_own_where_they_are_taken(template: Template) -> None:
+    assert len(template("webhook.enabled=true").of("Service")) == len(template().of("Service")) + 1
 
 
 @pytest.mark.parametrize("values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.0/8}")])

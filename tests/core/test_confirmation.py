@@ -8,16 +8,15 @@ import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.modelversion import RegistryState
-from weighbridge.core.evaluationjob import FRESH
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
-from weighbridge.core.modelversion import about_to_serve
+from weighbridge.core.modelversion import CONFIRMED, about_to_serve
 from weighbridge.core.plan import Repoint, WriteRegistry
 from weighbridge.core.writeback import RESULTS_TAG, results
 
 from .test_modelversion import after, condition, look, on, serving, verdict
 from .things import START, dataset_pin, model_version, pin, registry, snapshot
 
-OLD = START - timedelta(seconds=FRESH + 1)
+OLD = START - timedelta(seconds=CONFIRMED + 1)
 DOWN = Failed("RegistryUnavailable", "no answer", START, 5.0)
 
 

@@ -46,6 +46,7 @@ def lines(found: Examination) -> list[tuple[str, str, str]]:
     ("answer", "passed", "stop"),
     [
         (Absent("ModelNotFound", "m", START), (), ("Model/Exists", "Failed", "ModelNotFound")),
+        (Absent("AccessDenied", "m", START), (), ("Model/Access", "Failed", "AccessDenied")),
         (Absent("Gated", "m", START), ("Exists",), ("Model/Access", "Failed", "Gated")),
         (Absent("ArtifactIncomplete", "m", START), ("Exists", "Access"), ("Model/Complete", "Failed", "ArtifactIncomplete")),
         (Failed("ModelNotReady", "m", START, 1.0), ("Exists", "Access"), ("Model/Complete", "Waiting", "ModelNotReady")),

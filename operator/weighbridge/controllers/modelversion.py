@@ -8,9 +8,8 @@ from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion, Serving, TargetRef
 from ..api.references import pinned_source
 from ..core.election import pointer_value, standing
-from ..core.evaluationjob import FRESH
 from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
-from ..core.modelversion import about_to_serve, decide
+from ..core.modelversion import CONFIRMED, about_to_serve, decide
 from ..core.plan import Plan
 from ..core.versionfacts import VersionFacts
 from ..serving.deployment import newest_addresses, target_state
@@ -35,11 +34,7 @@ class ModelVersionController:
             # The answer comes from memory; a slow registry never holds up a rollback.
             pin, source = resource.status.resolved, resource.spec.source
             wanted = pinned_source(source, pin) if pin else source
-            wait = (
-                min(seconds(registry.spec.poll_interval), FRESH)
-                if about_to_serve(resource)
-                else seconds(registry.spec.poll_interval)
-            )
+            wait = CONFIRMED if about_to_serve(resource) else seconds(registry.spec.poll_interval)
             snapshot = ports.registries.model(registry, wanted, resource.key, max_age=wait)
             last_write = ports.registries.last_write(registry, resource.key)
         targets: dict[TargetRef, Known[TargetState] | Absent | Failed] = {}

@@ -10,7 +10,7 @@ from ..api.evaluationjob import Check
 from ..api.modelregistry import ModelRegistry, ModelRegistrySpec
 from ..api.references import ModelReference
 from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending
-from .layers import LAYERS, Layer, layer
+from .layers import LAYERS, MAY_NOT_EXIST, Layer, layer
 from .subjects import Answers, Reference, Subject, what
 
 Asked: TypeAlias = list[tuple[Subject, Answers]]
@@ -90,7 +90,10 @@ def _layers_of(name: str, reference: Reference, answer: Fact[Any], registry: Mod
         "Exists": f"{name_of_it} is {exists_said}" if isinstance(answer, Known) else f"{name_of_it} exists",
         "Format": format_said,
     }
+    hidden = stop is not None and stop[2] in MAY_NOT_EXIST
     for each in applicable:
+        if hidden and each == "Exists":
+            continue
         label = f"{name}/{each}"[:128]
         if stop is not None and stop[0] == each:
             yield Check(name=label, result=stop[1], reason=stop[2], message=stop[3][:1024])

@@ -26,8 +26,8 @@ from .plan import Action, Create, Delete, Plan
 from .preflight import Examination, examine
 
 FRESH = 30.0
-"""Seconds an answer of the registry may be old when something is begun on it: the Job created, a version promoted. So many objects
-that begin on one model ask for it twice a minute at the most."""
+"""Seconds an answer of the registry may be old when the Job is created: so many evaluations of one model ask for it twice a
+minute at the most. The engine proves what it loads."""
 _ASK_AGAIN = 10.0
 """Seconds between looks while an answer is on its way, which wakes by itself."""
 RETRY_CREATE = 60.0

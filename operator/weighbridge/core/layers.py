@@ -22,6 +22,9 @@ NOT_THERE = frozenset(
 )
 """A definite absence: the only reasons for which a fallback is used. What may be there, but not for us, is none of them."""
 
+MAY_NOT_EXIST = frozenset({"AccessDenied"})
+"""Registries answer so for what does not exist too, rather than tell strangers what does."""
+
 _LAYER: dict[str, Layer] = {
     **dict.fromkeys(NOT_THERE, "Exists"),
     "ReferenceUnsupported": "Exists",

@@ -7,7 +7,6 @@ from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
 from .conditions import Draft, Summary, find, settle, stamp
 from .election import Claim, claim, may_evaluate, standing, target_name
-from .evaluationjob import FRESH
 from .evaluations import Evaluated, evaluate
 from .facts import Absent, Failed, Known
 from .plan import Action, Plan
@@ -19,6 +18,8 @@ from .versionfacts import VersionFacts
 from .writeback import write_back
 
 _LONGEST_HISTORY = 20
+CONFIRMED = 5.0
+"""Seconds the registry's word may be old when a version is given a target it never had."""
 
 
 def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
@@ -105,7 +106,7 @@ def about_to_serve(version: ModelVersion) -> bool:
 def _confirmed(facts: VersionFacts, now: datetime) -> Draft | None:
     """None where the registry has just confirmed the pin; else what the promotion waits for."""
     match facts.snapshot:
-        case Known(at=at) if (now - at).total_seconds() <= FRESH:
+        case Known(at=at) if (now - at).total_seconds() <= CONFIRMED:
             return None
         case Failed(reason=reason, message=message) | Absent(reason=reason, message=message):
             return Draft("Serving", None, reason, f"promoted once the registry confirms the version again: {message}")

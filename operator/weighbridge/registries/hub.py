@@ -23,7 +23,7 @@ from .hub_card import lineage
 from .hub_files import check_complete, description, listed
 from .hub_http import HubHttp, Inquiry
 from .hub_repo import File, Repo, find
-from .mlflow_records import Record, each, text
+from .records import Record, each, text
 
 _MOST_PINNED = 32
 _MOST_OFFERS = 16

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import RegistryFailed
-from .mlflow_records import Record
+from .records import Record
 from .retry_after import seconds_to_wait
 
 TOKEN = "HF_TOKEN"  # noqa: S105 the name of a key, no secret

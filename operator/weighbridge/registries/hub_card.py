@@ -4,7 +4,7 @@ Must not fail for what a card does not say."""
 from collections.abc import Iterable
 
 from ..api.references import DatasetUse, Lineage
-from .mlflow_records import Record, each, inner, measure, text
+from .records import Record, each, inner, measure, text
 
 _MOST_DATASETS, _MOST_BASES, _MOST_METRICS, _MOST_RESULTS = 16, 8, 64, 256
 

@@ -14,7 +14,7 @@ from .base import RegistryAbsent, RegistryFailed
 from .hub_answer import Answer, not_understood
 from .hub_formats import weights
 from .hub_repo import File, Repo, file_of
-from .mlflow_records import Record, integer
+from .records import Record, integer
 
 _MOST_FILES, _MOST_PAGES, _MOST_INDEXES = 10_000, 100, 8
 _LARGEST_READ = 8 * 1024 * 1024 - 1

@@ -7,7 +7,7 @@ not cover it. Of the files a trainer leaves behind (optimizer, arguments, random
 import re
 from collections.abc import Mapping
 
-from .mlflow_records import Record
+from .records import Record
 
 _FORMATS = {
     "safetensors": (".safetensors",),

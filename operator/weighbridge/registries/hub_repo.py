@@ -14,7 +14,7 @@ from urllib.parse import quote
 from .base import RegistryAbsent, RegistryFailed
 from .hub_answer import DISABLED, Answer, not_understood
 from .hub_http import Inquiry
-from .mlflow_records import Record, integer, text
+from .records import Record, integer, text
 
 Kind = Literal["model", "dataset"]
 _NAME = re.compile(r"^(?=.{1,96}$)(?!.*(--|\.\.|\.git$))\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?$", re.ASCII)

@@ -16,7 +16,7 @@ from ..core.writeback import RESULTS_TAG
 from .base import RegistryFailed
 from .hub_answer import Answer, not_understood
 from .hub_repo import Repo
-from .mlflow_records import Record, text
+from .records import Record, text
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -22,7 +22,7 @@ from .mlflow_answer import Answer, Shape, one, several
 from .mlflow_http import Inquiry, MlflowHttp
 from .mlflow_lineage import lineage, read_run
 from .mlflow_model import artifact
-from .mlflow_records import Record, inner, integer, pairs, text
+from .records import Record, inner, integer, pairs, text
 
 _LARGEST_VERSION = 2**31 - 1
 

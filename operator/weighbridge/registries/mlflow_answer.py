@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .base import RegistryFailed
-from .mlflow_records import parsed
+from .records import parsed
 from .retry_after import seconds_to_wait
 
 TOKEN, USERNAME, PASSWORD = "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"

@@ -8,7 +8,7 @@ from .mlflow_answer import Answer, Shape, one
 from .mlflow_files import Folder
 from .mlflow_http import Inquiry
 from .mlflow_lineage import read_run
-from .mlflow_records import Record, inner, text
+from .records import Record, inner, text
 
 _LOGGED = re.compile(r"^(?:models:/|mlflow-artifacts:/+(?:[^?#]*/)?models/)(m-[0-9a-f]{32})(?:/artifacts)?/?$")
 _VERSION = re.compile(r"^models:/([^/]+)/([0-9]+)$")

@@ -29,7 +29,7 @@ from .mlflow_answer import several
 from .mlflow_artifacts import below_run, in_deleted_run, in_run, is_deleted, of_run
 from .mlflow_files import Folder
 from .mlflow_http import Inquiry
-from .mlflow_records import Record, each, inner, text
+from .records import Record, each, inner, text
 
 _EXPERIMENTS_PER_PAGE, _MOST_EXPERIMENT_PAGES = 1000, 10
 _MOST_RUNS = 20

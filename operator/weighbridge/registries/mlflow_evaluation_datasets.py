@@ -14,7 +14,7 @@ from ..core.pin import dataset_digest, records_fingerprint
 from .base import RegistryAbsent, RegistryFailed
 from .mlflow_answer import one, several
 from .mlflow_http import Inquiry
-from .mlflow_records import Record, each, inner, integer, text
+from .records import Record, each, inner, integer, text
 
 SOURCE_TYPE = "mlflow_evaluation_dataset"
 """What MLflow writes where a run used an evaluation dataset: a use, no dataset of its own."""

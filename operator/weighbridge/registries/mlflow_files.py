@@ -15,7 +15,7 @@ from ..core.pin import read_for_proof
 from .base import RegistryAbsent, RegistryFailed
 from .mlflow_answer import Answer
 from .mlflow_http import Inquiry
-from .mlflow_records import each, integer
+from .records import each, integer
 
 DESCRIPTION = "MLmodel"
 _MOST_FILES, _MOST_FOLDERS, _DEEPEST = 10_000, 500, 16

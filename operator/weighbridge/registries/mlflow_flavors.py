@@ -13,7 +13,7 @@ import yaml
 
 from .base import RegistryAbsent
 from .mlflow_files import DESCRIPTION
-from .mlflow_records import text
+from .records import text
 
 Flavors: TypeAlias = Mapping[str, Mapping[str, Any]]
 

@@ -3,7 +3,7 @@
 from ..api.references import DatasetUse, Lineage
 from .mlflow_answer import one
 from .mlflow_http import Inquiry
-from .mlflow_records import Record, each, inner, measure, pairs, text, without_secrets
+from .records import Record, each, inner, measure, pairs, text, without_secrets
 
 _MOST_DATASETS, _MOST_VALUES, _LONGEST_KEY, _LONGEST_VALUE = 16, 64, 250, 256
 

@@ -10,7 +10,7 @@ from .mlflow_artifacts import of_version
 from .mlflow_files import DESCRIPTION
 from .mlflow_flavors import check_complete, flavors_of, formats, unsafe
 from .mlflow_http import Inquiry
-from .mlflow_records import Record
+from .records import Record
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an MLflow server's JSON holds, read without trust: missing, wrong and oversized values become empty or bounded ones.
+"""What a registry's JSON holds, read without trust: missing, wrong and oversized values become empty or bounded ones.
 
 Exists so that no registry, however broken or hostile, can crash an adapter or put text without bounds into a status. Must not send
 requests or judge.
