@@ -11,10 +11,11 @@ OTHERS = set(
     BackoffLimitExceeded BearerToken CrashLoopBackOff DeleteOptions DisruptionTarget ErrImageNeverPull EvaluationJob FailJob
     ErrImagePull PodScheduled
     IfNotPresent ImagePullBackOff InProgress InvalidImageName ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
+    EntryNotFound FallbackUsed GatedRepo HfApi PullRequest RepoNotFound
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
     """.split()
 )
-"""Words of Kubernetes and of the code itself, types of conditions, and errors that never reach a status."""
+"""Words of Kubernetes, of the Hub and of the code itself, types of conditions, and errors that never reach a status."""
 
 
 def _given() -> set[str]:

@@ -26,19 +26,20 @@ def pinned() -> ModelVersion:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "serving", "wait", "stalled"),
     [
-        (Known(snapshot("1"), OLD), "Checking"),
-        (Pending(), "Checking"),
-        (DOWN, "RegistryUnavailable"),
-        (Absent("Gated", "accept the terms", START), "Gated"),
+        (Known(snapshot("1"), OLD), ("Unknown", "Checking"), 0.5, "False"),
+        (Pending(), ("Unknown", "Checking"), 0.5, "False"),
+        (DOWN, ("Unknown", "RegistryUnavailable"), 5.0, "False"),
+        (Absent("Gated", "accept the terms", START), ("False", "Gated"), 300.0, "True"),
     ],
 )
-def test_a_first_promotion_waits_for_the_registry(answer: Any, reason: str) -> None:
+def test_a_first_promotion_waits_for_the_registry(answer: Any, serving: tuple[str, str], wait: float, stalled: str) -> None:
     plan = look(pinned(), snapshot=answer)
     assert not [action for action in plan.actions if isinstance(action, Repoint)]
-    assert condition(plan, "Serving") == ("Unknown", reason)
-    assert plan.requeue_after
+    assert condition(plan, "Serving") == serving
+    assert condition(plan, "Stalled")[0] == stalled
+    assert plan.requeue_after == wait, "no hot loop while the registry says no or nothing"
     assert about_to_serve(pinned().model_copy(update={"status": plan.status}))
 
 

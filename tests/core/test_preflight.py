@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighbridge.api.evaluationjob import EvaluationJobSpec
+from weighbridge.api.evaluationjob import EvaluationJobSpec, EvaluationJobStatus
 from weighbridge.api.references import ModelReference
+from weighbridge.core.checks import MOST
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.layers import LAYERS, NOT_THERE, layer
 from weighbridge.core.preflight import Examination, examine
@@ -158,3 +159,29 @@ def test_available_means_all_of_it_and_an_outage_is_never_a_no(said: list[Any], 
     if found.resolved is not None:
         assert found.resolved.model.fallback == (len(model) > 1) == bool(found.fallback)
         assert all(isinstance(each, Absent) and each.reason in NOT_THERE for each in model[:-1])
+
+
+def test_the_list_of_checks_fits_into_a_status_and_keeps_what_did_not_pass() -> None:
+    names = [f"d{number}" for number in range(8)]
+    other = [{"registryRef": {"name": "mlflow"}, "path": "other"}] * 4
+    datasets = [{"name": name, "registryRef": {"name": "mlflow"}, "path": name, "fallback": other} for name in names]
+    body = evaluation_job(fallback={"models": [BASELINE] * 4}).spec.to_json() | {"datasets": datasets}
+    wanted = EvaluationJobSpec.model_validate(body)
+    empty = Absent("ArtifactMissing", "no files", START)
+    found = look(wanted, *((empty,) * 5 for _ in range(9)))
+    assert len(found.checks) == MOST
+    assert sum(check.result == "Failed" for check in found.checks) == 45
+    assert EvaluationJobStatus(preflight=found.checks).preflight == found.checks
+
+
+@pytest.mark.parametrize(("tables", "decision"), [(None, "Available"), (1, "Available"), (0, "Refused"), (2, "Refused")])
+def test_a_dataset_that_the_engine_could_not_read_gets_no_pod(tables: int | None, decision: str) -> None:
+    data = Known(dataset_pin().model_copy(update={"tables": tables}), START)
+    assert look(spec(datasets=True), (MODEL,), (data,)).decision == decision
+    container = {"engine": "container", "image": "mine"}
+    assert look(spec(datasets=True, evaluator=container), (MODEL,), (data,)).decision == "Available"
+
+
+def test_a_registry_that_was_not_asked_is_not_said_to_answer() -> None:
+    unsupported = Absent("ReferenceUnsupported", "no revisions there", START)
+    assert [name for name, *_ in lines(look(spec(), (unsupported,)))] == ["Model/Exists"]

@@ -250,7 +250,8 @@ class EvaluationJobStatus(ApiModel):
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
     preflight: Annotated[tuple[Check, ...], Field(max_length=128)] = ()
-    """Each check made before anything was scheduled, in order. Behind a check that failed, no more of its subject are listed."""
+    """Each check made before anything was scheduled, in order. Behind a check that failed, no more of its subject are
+    listed; of more than 128, those that passed are left out first."""
     resolved: Resolved | None = None
     """Pins of model and datasets."""
     job: JobState | None = None

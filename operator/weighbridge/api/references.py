@@ -123,6 +123,8 @@ class DatasetPin(ApiModel):
     """Where its files are read from, e.g. `runs:/<run>/holdout` or `hf://datasets/organisation/name@<commit>`."""
     file: Annotated[str, Field(max_length=512)] = ""
     """The one file that was asked for, below `uri`; empty for all."""
+    tables: Annotated[int, Field(ge=0)] | None = None
+    """How many of its files are tables (.csv, .parquet, .jsonl), where that is known."""
     fingerprint: Digest
     """SHA-256 over the list of its files with their sizes and what is known of their content (core/pin.py)."""
     digest: Digest

@@ -3,7 +3,7 @@
 One answer tells how several layers came out (`layers.py`). Must not decide what follows from a check.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from ..api.evaluationjob import Check
@@ -20,6 +20,20 @@ _PASSED: Mapping[Layer, str] = {
     "Complete": "every file is there",
     "Format": "loads without running code of its own",
 }
+
+
+MOST = 128
+"""Checks that a status holds."""
+
+
+def bounded(checks: Sequence[Check]) -> tuple[Check, ...]:
+    """At most as many as a status holds: where there are more, those that passed are left out from the end, then any others."""
+    excess = len(checks) - MOST
+    if excess <= 0:
+        return tuple(checks)
+    passed = [place for place, check in enumerate(checks) if check.result == "Passed"]
+    left_out = set(passed[max(0, len(passed) - excess) :])
+    return tuple(check for place, check in enumerate(checks) if place not in left_out)[:MOST]
 
 
 def refusal(registry: ModelRegistrySpec, found: ModelSnapshot) -> str:
@@ -39,6 +53,8 @@ def registry_checks(asked: Asked) -> Iterator[Check]:
         label = f"Registry/{name}"[:128]
         missing = next((each for each in answers if isinstance(each, Absent) and each.reason == "RegistryNotFound"), None)
         silent = next((each for each in answers if isinstance(each, Failed) and _of_registry(each)), None)
+        if all(isinstance(each, Absent) and each.reason == "ReferenceUnsupported" for each in answers):
+            continue  # nobody had to be asked for that
         if missing is not None:
             yield Check(name=label, result="Failed", reason=missing.reason, message=missing.message)
         elif silent is not None:

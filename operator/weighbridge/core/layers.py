@@ -46,3 +46,8 @@ _LAYER: dict[str, Layer] = {
 def layer(reason: str) -> Layer:
     """The layer a reason speaks of. What is not known could not even be asked: the first."""
     return _LAYER.get(reason, "Exists")
+
+
+def is_definite(reason: str) -> bool:
+    """Whether it is a definite no about one model or dataset: only a change of it, or of the rights to it, can mend that."""
+    return reason in _LAYER and reason != "ModelNotReady"

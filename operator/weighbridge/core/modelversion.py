@@ -9,17 +9,20 @@ from .conditions import Draft, Summary, find, settle, stamp
 from .election import Claim, claim, may_evaluate, standing, target_name
 from .evaluations import Evaluated, evaluate
 from .facts import Absent, Failed, Known
+from .layers import is_definite
 from .plan import Action, Plan
 from .release import release
 from .resolution import Resolution, resolve
 from .serving import serve
-from .situation import Outcome, Situation
+from .situation import Hold, Outcome, Situation
 from .versionfacts import VersionFacts
 from .writeback import write_back
 
 _LONGEST_HISTORY = 20
 CONFIRMED = 5.0
 """Seconds the registry's word may be old when a version is given a target it never had."""
+_ASK_AGAIN = 0.5
+"""Seconds until the next look at a promotion whose answer is on its way, which also wakes by itself."""
 
 
 def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
@@ -103,15 +106,18 @@ def about_to_serve(version: ModelVersion) -> bool:
     return evaluated is not None and evaluated.status == "True" and never
 
 
-def _confirmed(facts: VersionFacts, now: datetime) -> Draft | None:
+def _confirmed(facts: VersionFacts, now: datetime) -> Hold | None:
     """None where the registry has just confirmed the pin; else what the promotion waits for."""
+    waits = "promoted once the registry confirms the version again"
     match facts.snapshot:
         case Known(at=at) if (now - at).total_seconds() <= CONFIRMED:
             return None
-        case Failed(reason=reason, message=message) | Absent(reason=reason, message=message):
-            return Draft("Serving", None, reason, f"promoted once the registry confirms the version again: {message}")
+        case Failed(reason=reason, message=message, retry_after=retry_after):
+            return Hold(Draft("Serving", None, reason, f"{waits}: {message}"), retry_after)
+        case Absent(reason=reason, message=message):
+            return Hold(Draft("Serving", False, reason, f"{waits}: {message}"))
         case _:
-            return Draft("Serving", None, "Checking", "asking the registry once more before the promotion")
+            return Hold(Draft("Serving", None, "Checking", "asking the registry once more before the promotion"), _ASK_AGAIN)
 
 
 def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:
@@ -184,7 +190,8 @@ def _standing(outcomes: list[Outcome]) -> tuple[Summary, str]:
         ("Superseded", "Ready", "Superseded"),
     ):
         if state in states:
-            stalled = result == "Stalled" or worst.reason in ("RolloutFailed", "ProbeFailed")
+            ended = worst.reason in ("RolloutFailed", "ProbeFailed") or (worst.status is False and is_definite(worst.reason))
+            stalled = result == "Stalled" or ended
             if stalled:
                 return Summary("Stalled", worst.reason, worst.message), "Blocked" if phase == "Promoting" else phase
             return Summary("Ready" if result == "Ready" else "InProgress", worst.reason, worst.message), phase

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..api.evaluationjob import Check, EvaluationJobSpec, Resolved, ResolvedDataset, ResolvedModel
 from ..api.modelregistry import ModelRegistry
-from .checks import Asked, refusal, registry_checks, subject_checks
+from .checks import Asked, bounded, refusal, registry_checks, subject_checks
 from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending
 from .subjects import Answers, Subject, not_there, subjects, what
 
@@ -43,7 +43,7 @@ def examine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], an
     if refused is None and (engine := _engine(spec, registries, judged)) is not None:
         checks.append(engine)
         refused = (engine.reason, engine.message) if engine.result == "Failed" else None
-    said = tuple(checks)
+    said = bounded(checks)
     if refused is not None:
         return Examination(said, "Refused", *refused)
     waits = [each for each in judged if isinstance(each, Failed | Pending)]
@@ -96,6 +96,11 @@ def _engine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], ju
             "loads it, or log the model with MLflow"
         )
         return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message[:1024])
+    for pin in found[1:]:
+        if spec.evaluator.engine == "mlflow" and pin.tables not in (1, None):
+            message = f"engine mlflow measures on one table, and dataset {pin.path} holds {pin.tables} (.csv, .parquet, .jsonl); "
+            hint = "name one of them with file" if pin.tables else "give it one"
+            return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=f"{message}{hint}")
     return Check(name="Engine", result="Passed", reason="Available", message=f"engine {spec.evaluator.engine} takes it")
 
 

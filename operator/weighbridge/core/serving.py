@@ -12,8 +12,6 @@ from .situation import Outcome, Situation
 
 LOOK_AGAIN = 2.0
 """Seconds between looks at a rollout under way."""
-_CONFIRM = 0.5
-"""Seconds until the next look at a promotion that waits for the registry, which also wakes by its answer."""
 _AT_REST = ("Paused", "ScaledToZero")
 """States of a workload in which nothing rolls out, so that no deadline runs."""
 _RESTORES = 2
@@ -157,9 +155,9 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
         # Nothing serves yet: an older version must not go first only because its registry answered sooner.
         text = f"{where} waits until {unknown[0]} is resolved too: it may be the newer one"
         return Outcome(last, Draft("Serving", None, "Electing", text))
-    if situation.confirmed is not None and failing is None and last.state == "Waiting" and last.repointed_at is None:
+    if situation.hold is not None and failing is None and last.state == "Waiting" and last.repointed_at is None:
         # What served or stood by is taken (back) without asking anybody; what is new has to be there now.
-        return Outcome(last, situation.confirmed, requeue=_CONFIRM)
+        return Outcome(last, situation.hold.draft, requeue=situation.hold.requeue)
     cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
     state = last.model_copy(
         update={

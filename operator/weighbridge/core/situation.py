@@ -25,6 +25,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """Why a first promotion waits."""
+
+    draft: Draft
+    """Serving."""
+    requeue: float | None = None
+    """Seconds until the next look; None: the next poll, or a change, is soon enough."""
+
+
+@dataclass(frozen=True)
 class Situation:
     """A version, its claim, the others' claims, and the target as it is."""
 
@@ -36,7 +46,7 @@ class Situation:
     target: Known[TargetState] | Absent | Failed
     probe: ProbeOutcome | None
     now: datetime
-    confirmed: Draft | None = None
+    hold: Hold | None = None
     """What a first promotion still waits for: the registry has not confirmed the version just now."""
 
     @property

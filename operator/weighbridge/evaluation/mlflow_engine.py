@@ -15,12 +15,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..core.tables import SUFFIXES
 from .fetch import fetch_dataset, fetch_model
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
 
 _DESCRIPTION = "MLmodel"
-_TABLES = (".csv", ".parquet", ".jsonl")
 _KINDS = ("classifier", "regressor")
 # MLflow's name of a metric: ours, direction, unit. What is not listed is left out: nobody could say which way is better.
 _METRICS = {
@@ -117,7 +117,7 @@ def _table(folder: Path, dataset: TaskDataset, targets: str) -> Any:
     """The dataset's one table."""
     import pandas
 
-    tables = [path for path in sorted(folder.rglob("*")) if path.suffix in _TABLES]
+    tables = [path for path in sorted(folder.rglob("*")) if path.name.endswith(SUFFIXES)]
     if len(tables) != 1:
         text = f"dataset {dataset.path} must hold one .csv, .parquet or .jsonl file, it holds {len(tables)}: name one with file"
         raise Refusal(EXIT_MISCONFIGURED, text)

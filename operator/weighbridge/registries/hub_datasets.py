@@ -3,6 +3,7 @@
 from difflib import get_close_matches
 
 from ..api.references import DatasetPin, DatasetReference
+from ..core import tables
 from ..core.pin import dataset_digest, fingerprint
 from .base import RegistryAbsent
 from .hub_files import in_folder, listed, some_paths
@@ -31,6 +32,7 @@ def pinned(inquiry: Inquiry, ref: DatasetReference) -> DatasetPin:
         revision=repo.sha,
         uri=uri,
         file=ref.file or "",
+        tables=tables.count(files),
         fingerprint=identity,
         digest=dataset_digest(path=repo.id, revision=repo.sha, uri=uri, fingerprint=identity),
     )

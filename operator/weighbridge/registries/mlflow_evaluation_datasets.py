@@ -92,6 +92,7 @@ def _pin(inquiry: Inquiry, ref: DatasetReference, dataset: Record) -> DatasetPin
         path=ref.path,
         revision=digest,
         uri=uri,
+        tables=1,
         fingerprint=identity,
         digest=dataset_digest(path=ref.path, revision=digest, uri=uri, fingerprint=identity),
     )
