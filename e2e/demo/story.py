@@ -17,7 +17,7 @@ def first_version(stage: Stage) -> None:
     name = stage.apply_version("version-1")
     stage.follow(name, ("Serving",), EVALUATION + ROLLOUT)
     assert stage.pointer() == f"models:/{MODEL}/1"
-    stage.say(f"✓ promoted; of one malignant biopsy it says malignant with {stage.predict():.3f}")
+    stage.say(f"✓ promoted; of one malignant biopsy it says malignant with {stage.predict():.3f}: a modest start")
 
 
 def missing_version(stage: Stage) -> None:

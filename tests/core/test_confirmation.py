@@ -80,6 +80,17 @@ def test_what_runs_code_is_refused_where_the_registry_says_so_unless_it_serves()
     assert condition(look(pinned(), snapshot=unsafe), "Resolved") == ("True", "Pinned")
     stays = look(serving("1"), snapshot=unsafe, registry=strict, targets=on("models:/model/1"))
     assert condition(stays, "Serving") == ("True", "Proved")
+    assert [(drift.type, "runs code" in drift.message) for drift in stays.status.drift] == [("Registry", True)]
+
+
+def test_an_evaluation_that_somebody_else_made_proves_nothing() -> None:
+    version = model_version("1")
+    job = verdict(version, "Passed")
+    easy = job.model_copy(update={"spec": job.spec.model_copy(update={"gate": ()})})
+    plan = look(version, evaluations={job.metadata.name: easy})
+    assert condition(plan, "Evaluated") == ("False", "EvaluationError")
+    assert "made by somebody else" in plan.status.evaluations[0].message
+    assert condition(look(version), "Evaluated") == ("True", "GatePassed")
 
 
 def test_a_new_name_of_the_same_content_is_told_and_takes_nothing_away() -> None:

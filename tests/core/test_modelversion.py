@@ -29,7 +29,7 @@ def verdict(version: ModelVersion, result: str, content: str = "") -> Evaluation
     job = EvaluationJob.model_validate(
         {
             "metadata": {"name": name, "namespace": "ns", "ownerReferences": [{"uid": version.metadata.uid}]},
-            "spec": {"model": version.spec.source.to_json()},
+            "spec": version.spec.evaluations[0].template.to_json() | {"model": version.spec.source.to_json()},
         }
     )
     status = EvaluationJobStatus(resolved=resolved(number, content=content), verdict=Verdict(result=result))  # type: ignore[arg-type]

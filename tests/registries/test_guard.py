@@ -13,7 +13,7 @@ from weighbridge.api.base import Key, LocalRef, ObjectMeta
 from weighbridge.api.modelregistry import ModelRegistry
 from weighbridge.api.references import DatasetPin, DatasetReference, Lineage, ModelPin, ModelReference
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ServerInfo, WriteOrder
-from weighbridge.registries.base import Registry, RegistryAbsent, RegistryFailed
+from weighbridge.registries.base import EntryFailed, Registry, RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.guard import GuardedRegistries
 from weighbridge.registries.rate import NORMAL, Limit
@@ -533,7 +533,7 @@ async def test_a_crowd_learns_of_an_outage_at_once(world: World) -> None:
     for number, asker in enumerate(askers):
         failed = world.guard.model(registry, ref(f"m{number}"), asker, 60)
         assert isinstance(failed, Failed)
-        assert (failed.reason, failed.message, failed.retry_after) == ("RegistryUnavailable", "down", 600)
+        assert (failed.reason, failed.message, failed.retry_after) == ("RegistryUnavailable", "down (until 00:10 UTC)", 600)
 
 
 async def test_a_hanging_registry_is_given_up_once_for_all(world: World) -> None:
@@ -658,3 +658,15 @@ async def test_a_hint_does_not_ask_a_failing_registry_before_its_time(world: Wor
     assert len(world.calls) == 1
     assert world.guard.hint(mreg(uid="another"), None) == 0
     assert world.guard.hint(mreg("never asked"), None) == 0
+
+
+async def test_what_is_odd_about_one_entry_holds_no_other_back(world: World) -> None:
+    registry, guard = mreg(), world.guard
+    world.trouble = EntryFailed("RegistryMisconfigured", "describes a commit in a way nobody does")
+    failed = await world.answer(lambda: guard.model(registry, ref("odd"), ASKER, 60))
+    assert isinstance(failed, Failed)
+    world.trouble = None
+    assert isinstance(await world.answer(lambda: guard.model(registry, ref("good"), OTHER, 60)), Known)
+    world.trouble = RegistryFailed("RegistryMisconfigured", "a login page")
+    assert isinstance(await world.answer(lambda: guard.model(registry, ref("page"), ASKER, 60)), Failed)
+    assert isinstance(guard.model(registry, ref("another"), OTHER, 60), Failed)

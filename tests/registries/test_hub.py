@@ -269,7 +269,6 @@ def test_too_many_files(hub: Hub, server: Server) -> None:
         ({"q4.gguf": b"x"}, {"gguf"}, ""),
         ({"model.onnx": b"x"}, {"onnx"}, ""),
         ({"openvino.bin": b"x", "openvino.xml": b"<x/>"}, {"openvino"}, ""),
-        ({"MLmodel": b"flavors: {}", "model.pkl": b"x"}, {"mlflow", "pickle"}, "weights only as pickle (model.pkl)"),
         (
             {"model.safetensors": b"x", "config.json": b'{"auto_map": {"AutoModel": "m.M"}}'},
             {"safetensors"},
@@ -280,13 +279,246 @@ def test_too_many_files(hub: Hub, server: Server) -> None:
             {"safetensors"},
             "brings code of its own (auto_map in tokenizer_config.json)",
         ),
-        ({"model.safetensors": b"x", "config.json": b"[not json"}, {"safetensors"}, ""),
     ],
 )
 def test_formats(hub: Hub, server: Server, files: dict[str, bytes], formats: set[str], unsafe: str) -> None:
     hub.commit(MODELS, NAME, files)
     found = model(server)
     assert (set(found.formats), found.unsafe) == (formats, unsafe)
+
+
+SAFE = {
+    "model.safetensors": b"x",
+    "config.json": b'{"model_type": "bert"}',
+    "tokenizer_config.json": b"{}",
+    "tokenizer.json": b"{}",
+}
+MANY = {f"v{number}/config.json": b'{"number": %d}' % number for number in range(12)}
+
+
+def told(**content: object) -> bytes:
+    return json.dumps(content).encode()
+
+
+def sentences(*types: str) -> bytes:
+    return json.dumps([{"idx": 0, "name": "0", "path": "", "type": each} for each in types]).encode()
+
+
+def mlmodel(model: str, how: str, **flavor: object) -> bytes:
+    return told(
+        flavors={
+            "sklearn": {"pickled_model": model, "serialization_format": how} | flavor,
+            "python_function": {"loader_module": "mlflow.sklearn", "model_path": model} | flavor,
+        }
+    )
+
+
+def merges(levels: int) -> bytes:
+    """Few lines of YAML that unfold to ten to the power of `levels` keys."""
+    lines = [f"a{level}: &a{level} {{<<: [{','.join([f'*a{level - 1}'] * 10)}]}}\n" for level in range(1, levels + 1)]
+    return ("a0: &a0 {k: v}\n" + "".join(lines) + "flavors: {x: {}}\n").encode()
+
+
+MLFLOW = {"MLmodel": mlmodel("model.skops", "skops", code=None), "model.skops": b"x", "README.md": b"# Model"}
+DIFFUSERS = {
+    "model_index.json": told(
+        _class_name="StableDiffusionPipeline", unet=["diffusers", "UNet"], safety_checker=["stable_diffusion", "X"]
+    ),
+    "unet/config.json": told(_class_name="UNet"),
+    "unet/diffusion_pytorch_model.safetensors": b"x",
+    "unet/diffusion_pytorch_model.fp16.safetensors": b"x",
+    "unet/diffusion_pytorch_model.bin": b"x",
+    "unet/diffusion_pytorch_model.fp16.bin": b"x",
+    "v1-5-pruned.ckpt": b"x",
+    "v1-5-pruned.safetensors": b"x",
+}
+SHARDS = {f"pytorch_model-0000{number}-of-00002.bin": b"x" for number in (1, 2)} | {
+    PT_INDEX: index({"a": "pytorch_model-00001-of-00002.bin", "b": "pytorch_model-00002-of-00002.bin"})
+}
+COREML = "coreml/float32_model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        SAFE,
+        SAFE | {"pytorch_model.bin": b"x", "tf_model.h5": b"x", "flax_model.msgpack": b"x", COREML: b"x", "train_script.py": b"x"},
+        SAFE | {"openvino/openvino_model.bin": b"x", "openvino/openvino_model.xml": b"<x/>"},
+        SAFE | {"training_args.bin": b"x", "optimizer.pt": b"x", "last/rng_state_0.pth": b"x", "last/scheduler.pt": b"x"},
+        SAFE | {"model.fp16.safetensors": b"x", "pytorch_model.fp16.bin": b"x"},
+        SAFE | {f"checkpoint-{number}/config.json": b"{}" for number in range(50)},  # one content is read once
+        SAFE
+        | {
+            "chat_template.jinja": b"{{ x }}",
+            "processor_config.json": told(auto_map={}),
+            "config.json": told(_name_or_path="models--org--qwen2.5"),
+        },
+        {"open_clip_model.safetensors": b"x", "open_clip_pytorch_model.bin": b"x"},
+        {ST_INDEX: index(PARTS), **BOTH, **SHARDS},
+        {"model.safetensors.index.fp32.json": index(PARTS), **BOTH, "pytorch_model.fp32.bin": b"x"},
+        {"adapter_model.safetensors": b"x", "adapter_model.bin": b"x", "adapter_config.json": told(auto_mapping=None)},
+        {
+            "adapter_model.safetensors": b"x",
+            "adapter_config.json": told(auto_mapping={"base_model_class": "B", "parent_library": "transformers.models.b"}),
+        },
+        DIFFUSERS,
+        SAFE | {"modules.json": sentences("sentence_transformers.models.Transformer", "sentence_transformers.models.Pooling")},
+        {"q4.gguf": b"x", "config.json": b"{}"},
+        {"model.onnx": b"x"},
+        {"model.skops": b"x", "model.pkl": b"x"},
+        MLFLOW,
+        {"model/" + path: content for path, content in MLFLOW.items()},
+    ],
+)
+def test_ordinary_models_are_safe(hub: Hub, server: Server, files: dict[str, bytes]) -> None:
+    hub.commit(MODELS, NAME, files)
+    assert model(server).unsafe == ""
+
+
+@pytest.mark.parametrize(
+    ("files", "unsafe"),
+    [
+        # Code in the weights, and a safe file that no loader would take instead.
+        ({"pytorch_model.bin": b"x", "unrelated/other.safetensors": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        ({"pytorch_model.bin": b"x", "other.safetensors": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        ({"pytorch_model.bin": b"x", "pytorch_model.safetensors": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        ({"pytorch_model.bin": b"x", "model-00001-of-00001.safetensors": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        ({"pytorch_model.bin": b"x", "pytorch_model.xml": b"<x/>"}, "weights only as pickle (pytorch_model.bin)"),
+        ({"model.pkl": b"x", "model.xml": b"<x/>", "model.safetensors": b"x"}, "weights as pickle (model.pkl)"),
+        ({"model.pkl.gz": b"x", "model.safetensors": b"x"}, "weights as pickle (model.pkl.gz)"),
+        ({"sub/pytorch_model.bin": b"x", "model.safetensors": b"x"}, "weights as pickle (sub/pytorch_model.bin)"),
+        (SAFE | {"pytorch_model.fp16.bin": b"x"}, "weights as pickle (pytorch_model.fp16.bin)"),
+        (SAFE | {"adapter_model.bin": b"x"}, "weights as pickle (adapter_model.bin)"),
+        (SAFE | {"custom_lambda.h5": b"x"}, "weights as HDF5 (custom_lambda.h5)"),
+        (SAFE | {"vocab.pkl": b"x"}, "a file as pickle (vocab.pkl)"),
+        (SAFE | {"scaler.joblib": b"x"}, "a file as pickle (scaler.joblib)"),
+        (SHARDS | {"adapter_model.safetensors": b"x"}, "weights as pickle (pytorch_model-00001-of-00002.bin)"),
+        ({ST_INDEX: index({"a": "p.bin"}), "p.bin": b"x", "p.safetensors": b"x"}, "weights as pickle (p.bin)"),
+        (
+            {ST_INDEX: index({"a": "pytorch_model.bin"}), "pytorch_model.bin": b"x", "other.safetensors": b"x"},
+            "weights as pickle (pytorch_model.bin)",
+        ),
+        (
+            {"model.skops": b"x", "model.pkl": b"x", "config.json": told(sklearn={"model": {"file": "model.pkl"}})},
+            "weights as pickle (model.pkl)",
+        ),
+        # An MLflow model.
+        (
+            {
+                "MLmodel": mlmodel("model.pkl", "cloudpickle", code="code"),
+                "model.pkl": b"x",
+                "code/evil.py": b"x",
+                "notes.safetensors": b"note",
+            },
+            "weights only as pickle (model.pkl) and brings code of its own (code)",
+        ),
+        (MLFLOW | {"MLmodel": mlmodel("model.skops", "skops", code="code"), "code/a.py": b"x"}, "brings code of its own (code)"),
+        (MLFLOW | {"pytorch_model.bin": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        (MLFLOW | {"config.json": told(auto_map={"AutoModel": "m.M"})}, "brings code of its own (auto_map in config.json)"),
+        (
+            {"m/" + path: content for path, content in MLFLOW.items()} | {"m/evil.py": b"x"},
+            "brings code of its own (evil.py) in m/",
+        ),
+        (MLFLOW | {"MLmodel": MLFLOW["MLmodel"] + b" " * (1 << 20)}, "may bring code of its own (MLmodel cannot be looked into"),
+        (SAFE | {"m/MLmodel": b"{"}, "may bring code of its own (m/MLmodel cannot be looked into"),
+        # Descriptions that name code, their own or somebody else's.
+        *(
+            (SAFE | {path: told(auto_map={"AutoX": "m.M"})}, f"brings code of its own (auto_map in {path})")
+            for path in (
+                "config.json",
+                "tokenizer_config.json",
+                "processor_config.json",
+                "preprocessor_config.json",
+                "video_preprocessor_config.json",
+                "model_index.json",
+                "unet/config.json",
+                "modular_config.json",
+            )
+        ),
+        (SAFE | {"config.json": told(text_config={"auto_map": {"A": "m.M"}})}, "(auto_map in config.json)"),
+        (SAFE | {"config.json": told(custom_pipelines={"x": {"impl": "m.M"}})}, "(custom_pipelines in config.json)"),
+        (SAFE | {"config.json": told(trust_remote_code=True)}, "(trust_remote_code in config.json)"),
+        (
+            SAFE | {"tokenizer_config.json": told(tokenizer_class="org/evil--tok.Tok")},
+            "(org/evil--tok.Tok in tokenizer_config.json)",
+        ),
+        (SAFE | {"adapter_config.json": told(auto_mapping={"parent_library": "evil"})}, "(auto_mapping in adapter_config.json)"),
+        (SAFE | {"modules.json": sentences("evil.Module")}, "(a class that is not of sentence_transformers in modules.json)"),
+        (
+            SAFE | {"modules.json": sentences("sentence_transformers.models.Transformer", "org/m--evil.Module")},
+            "(org/m--evil.Module in modules.json)",
+        ),
+        (SAFE | {"router_config.json": told(types={"q": "evil.X"})}, "sentence_transformers in router_config.json)"),
+        (DIFFUSERS | {"model_index.json": told(_class_name=["pipe", "Pipe"])}, "(_class_name in model_index.json)"),
+        (
+            DIFFUSERS | {"model_index.json": told(unet=["my_unet", "UNet"]), "unet/my_unet.py": b"x"},
+            "(unet in model_index.json)",
+        ),
+        # Code by its name.
+        (SAFE | {"modeling_evil.py": b"x"}, "brings code of its own (modeling_evil.py)"),
+        (SAFE | {"handler.py": b"x"}, "brings code of its own (handler.py)"),
+        (SAFE | {"custom_generate/generate.py": b"x"}, "brings code of its own (custom_generate/generate.py)"),
+        # What cannot be looked into.
+        (SAFE | {"config.json": told(auto_map={"A": "m.M"}) + b" " * (1 << 20)}, "(config.json cannot be looked into: it is kept"),
+        *(
+            (SAFE | {"config.json": content}, "may bring code of its own (config.json cannot be looked into: it is not")
+            for content in (b"", b"[not json", b"[]", b"null", b'"x"', b'{"auto_map": {"A": "m.M"}')
+        ),
+        (SAFE | {"processor_config.json": b"[" * 9999}, "(processor_config.json cannot be looked into: it is not"),
+        (SAFE | {"modules.json": b"{}"}, "may bring code of its own (modules.json cannot be looked into"),
+        (SAFE | MANY, "may bring code of its own (it has more than 12 different descriptions"),
+    ],
+)
+def test_nothing_that_runs_code_counts_as_safe(hub: Hub, server: Server, files: dict[str, bytes], unsafe: str) -> None:
+    hub.commit(MODELS, NAME, files)
+    found = model(server).unsafe
+    assert unsafe in found
+    assert not unsafe.endswith(")") or found.endswith(unsafe)
+
+
+def test_descriptions_too_large_to_be_read(hub: Hub, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.registries.hubserver.LARGE_SIZE", 1 << 23)
+    for path in ("config.json", "MLmodel"):
+        padded = (MLFLOW | {"config.json": b"{}"})[path] + b" " * (2 << 20)
+        hub.commit(MODELS, NAME, MLFLOW | SAFE | {path: padded})
+        server.asked.clear()
+        assert model(server).unsafe == f"may bring code of its own ({path} cannot be looked into: it is larger than 2 MiB)"
+        assert not any(each.path.endswith(f"/{path}") for each in server.asked)
+
+
+def test_few_files_of_an_ordinary_model_are_read(hub: Hub, server: Server) -> None:
+    hub.commit(
+        MODELS, NAME, SAFE | {"README.md": b"# Model", "generation_config.json": b"{}", "sub/config.json": SAFE["config.json"]}
+    )
+    assert model(server).unsafe == ""
+    read = [each.path.rpartition("/")[2] for each in server.asked if each.method == "GET" and "/resolve/" in each.path]
+    assert sorted(read) == ["config.json", "tokenizer_config.json"]
+
+
+@pytest.mark.parametrize(
+    ("description", "says"),
+    [
+        (b"", "damaged"),
+        (b"{", "damaged"),
+        (b"[" * 900_000, "damaged"),
+        (b"- " * 450_000, "damaged"),
+        (merges(9), "damaged"),
+        (b"flavors: {}", "names no flavor"),
+        (mlmodel("gone.skops", "skops"), "gone.skops"),
+        (mlmodel("empty", "skops"), "the file empty"),
+    ],
+)
+def test_mlflow_model_that_is_not_whole(hub: Hub, server: Server, description: bytes, says: str) -> None:
+    hub.commit(MODELS, NAME, MLFLOW | {"MLmodel": description, "empty": b""})
+    found = no(server)
+    assert (found.reason, says in found.public) == ("ArtifactIncomplete", True)
+
+
+def test_mlflow_model_has_weights_under_any_name(hub: Hub, server: Server) -> None:
+    flavors = {"lightgbm": {"data": "model.lgb"}, "python_function": {"loader_module": "mlflow.lightgbm", "data": "model.lgb"}}
+    hub.commit(MODELS, NAME, {"MLmodel": told(flavors=flavors), "model.lgb": b"x"})
+    found = model(server)
+    assert (found.formats, found.unsafe) == ({"mlflow", "lightgbm"}, "")
 
 
 def test_lineage_from_the_card(hub: Hub, server: Server) -> None:

@@ -1,5 +1,6 @@
 """Servers that are down, slow, rude or something else than MLflow: each trouble has its reason, and no secret leaves."""
 
+import json
 import socket
 import ssl
 import subprocess
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.registries.benches import LOCAL
+from tests.registries.mlflowserver import MlflowServer
 from tests.registries.oddserver import OddServer, endless, odd, reply
 from weighbridge.api.base import LocalRef
 from weighbridge.api.references import DatasetReference, ModelReference
-from weighbridge.registries.base import RegistryAbsent, RegistryFailed
+from weighbridge.registries.base import EntryFailed, RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.mlflow import MlflowRegistry
 
@@ -350,3 +352,20 @@ def test_dripping_over_tls_ends_at_the_time_limit(certificate: Path, monkeypatch
         begun = time.monotonic()
         assert failure(f"https://localhost:{server.port}", timeout=0.5).reason == "RegistryUnavailable"
         assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("name", ["team/model", "a:b"])
+def test_a_name_that_no_model_can_have_is_no_fault_of_the_server(mlflow_server: MlflowServer, name: str) -> None:
+    registry = MlflowRegistry(mlflow_server.url, None, request_timeout=20, allow=LOCAL, may_write=lambda: True)
+    for wanted in ({"version": "1"}, {"alias": "champion"}):
+        with pytest.raises(RegistryAbsent) as no:
+            registry.model(ModelReference(registry_ref=LocalRef(name="r"), name=name, **wanted))
+        assert no.value.reason == "ModelNotFound"
+
+
+@pytest.mark.parametrize(("name", "version"), [("other", "1"), ("m", "8"), ("m", "1" * 99)])
+def test_an_answer_about_another_version_is_not_pinned(name: str, version: str) -> None:
+    body = {"name": name, "version": version, "status": "READY", "creation_timestamp": 1, "source": f"models:/m-{'0' * 32}"}
+    with odd(reply(200, json.dumps({"model_version": body}).encode())) as server, pytest.raises(EntryFailed) as failed:
+        adapter(server.url).model(MODEL)
+    assert "answers with something else" in failed.value.public

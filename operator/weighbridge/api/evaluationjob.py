@@ -249,6 +249,8 @@ class EvaluationJobStatus(ApiModel):
     """The generation of the spec this status speaks of."""
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
+    version: Annotated[str, Field(max_length=64)] = ""
+    """Version that is evaluated, or else the one that was asked for, for `kubectl get`."""
     preflight: Annotated[tuple[Check, ...], Field(max_length=128)] = ()
     """Each check made before anything was scheduled, in order. Behind a check that failed, no more of its subject are
     listed; of more than 128, those that passed are left out first."""
@@ -275,7 +277,7 @@ class EvaluationJob(Resource):
         short_name="evaljob",
         columns=(
             Column("Model", ".spec.model.name"),
-            Column("Version", ".status.resolved.model.version"),
+            Column("Version", ".status.version"),
             Column("Phase", ".status.phase"),
             Column("Score", ".status.score"),
             Column("Verdict", ".status.verdict.result"),

@@ -241,6 +241,8 @@ class ModelVersionStatus(ApiModel):
     """One word for people."""
     score: Annotated[str, Field(max_length=64)] = ""
     """The first gate metric of the first evaluation, for `kubectl get`."""
+    version: Annotated[str, Field(max_length=64)] = ""
+    """The pinned version, or else the one that was asked for, for `kubectl get`."""
     resolved: ModelPin | None = None
     """The pinned version; never replaced by another content."""
     lineage: Lineage | None = None
@@ -268,7 +270,7 @@ class ModelVersion(Resource):
         short_name="mver",
         columns=(
             Column("Model", ".spec.source.name"),
-            Column("Version", ".status.resolved.version"),
+            Column("Version", ".status.version"),
             Column("Stage", ".spec.stage"),
             Column("Phase", ".status.phase"),
             Column("Score", ".status.score"),

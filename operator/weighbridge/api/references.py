@@ -1,5 +1,6 @@
 """How specs name things in a registry, and how status keeps what the names meant: the pins."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -8,7 +9,8 @@ from pydantic import ConfigDict, Field
 from .base import ApiModel, Cel, LocalRef, rules
 
 EntryName = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^[:cntrl:]]+$")]
-Revision = Annotated[str, Field(min_length=1, max_length=256)]
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+Revision = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^[:cntrl:]]+$")]
 Digest = Annotated[str, Field(max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
@@ -28,9 +30,9 @@ class ModelReference(ApiModel):
     """The ModelRegistry to ask, in this namespace."""
     name: EntryName
     """Name of the registered model, as the registry knows it."""
-    version: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    version: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^[:cntrl:]]+$")] | None = None
     """Version of the model, in quotes: "7"."""
-    alias: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    alias: Revision | None = None
     """Alias of the model; what it points at now is pinned, later moves of the alias change nothing."""
     revision: Revision | None = None
     """Hugging Face Hub: branch, tag, commit or pull request (`refs/pr/1`); what it points at now is pinned."""
@@ -39,6 +41,11 @@ class ModelReference(ApiModel):
     def wanted(self) -> str:
         """The version, alias or revision that was asked for."""
         return self.version or self.alias or self.revision or ""
+
+    def shown(self, pin: "ModelPin | None") -> str:
+        """The version for a table: the pinned one, a commit in short, or else what was asked for."""
+        version = pin.version if pin else self.wanted
+        return version[:12] if _COMMIT.match(version) else version[:64]
 
 
 class DatasetSource(ApiModel):

@@ -16,7 +16,7 @@ from .subjects import Answers, Reference, Subject, what
 Asked: TypeAlias = list[tuple[Subject, Answers]]
 _PASSED: Mapping[Layer, str] = {
     "Exists": "exists",
-    "Access": "readable with the workload's credentials",
+    "Access": "readable for the evaluation's pod",
     "Complete": "every file is there",
     "Format": "loads without running code of its own",
 }
@@ -62,7 +62,7 @@ def registry_checks(asked: Asked) -> Iterator[Check]:
         elif all(isinstance(each, Pending) for each in answers):
             yield Check(name=label, result="Waiting", reason="Checking", message="waiting for the registry's answer")
         else:
-            yield Check(name=label, result="Passed", reason="Reachable", message="answers and takes the credentials")
+            yield Check(name=label, result="Passed", reason="Reachable", message="answers")
 
 
 def _of_registry(answer: Failed) -> bool:

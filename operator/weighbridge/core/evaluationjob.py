@@ -216,11 +216,13 @@ def _plan(
     generation = job.metadata.generation
     if not any(draft.type == "Complete" for draft in drafts):
         drafts = (*drafts, Draft("Complete", False, summary.reason, summary.message))
+    resolved = found.resolved if found else job.status.resolved
     status = EvaluationJobStatus(
         observed_generation=generation,
         phase=phase,
+        version=job.spec.model.shown(resolved.model if resolved else None),
         preflight=found.checks if found else job.status.preflight,
-        resolved=(found.resolved if found else job.status.resolved) if job_state else None,
+        resolved=resolved if job_state else None,
         job=job_state,
         conditions=settle(job.status.conditions, (*drafts, *summary.drafts()), generation, now),
     )

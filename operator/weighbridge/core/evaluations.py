@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.base import API_VERSION
-from ..api.evaluationjob import EvaluationJob
+from ..api.evaluationjob import EvaluationJob, EvaluationJobSpec
 from ..api.modelversion import Evaluation, EvaluationState, ModelVersion
 from ..api.references import ModelPin, pinned_source
 from .conditions import Draft, find
@@ -47,7 +47,7 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
             start.append(Create(_manifest(version, evaluation, pin, name)))
             states.append(EvaluationState(name=evaluation.name, job=name))
             continue
-        state = _state(evaluation, job, pin)
+        state = _state(version, evaluation, job, pin)
         states.append(state)
         lines.append(f"{evaluation.name}: {state.message}")
     failed = [state for state in states if state.verdict not in (None, "Passed")]
@@ -68,13 +68,16 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     reason, message = (
         ("EvaluationRunning", "; ".join(lines))
         if lines
-        else ("EvaluationPending", "waits for its turn: newer versions are decided first")
+        else ("EvaluationPending", "its evaluations begin when every newer version is decided")
     )
     return Evaluated(tuple(states), Draft("Evaluated", None, reason, message), tuple(start))
 
 
-def _state(evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
+def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
     status = job.status
+    if job.spec != EvaluationJobSpec.model_validate(_spec(version, evaluation, pin)):
+        message = f"EvaluationJob {job.metadata.name} was made by somebody else and asks something else; delete it"
+        return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict="Error", message=message)
     verdict = status.verdict.result if status.verdict else None
     ready = find(status.conditions, "Ready")
     message = ready.message if ready else "waiting for the operator"
@@ -103,5 +106,9 @@ def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name
                 }
             ],
         },
-        "spec": evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()},
+        "spec": _spec(version, evaluation, pin),
     }
+
+
+def _spec(version: ModelVersion, evaluation: Evaluation, pin: ModelPin) -> dict[str, Any]:
+    return evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()}

@@ -23,7 +23,7 @@ def decide(registry: ModelRegistry, facts: RegistryFacts, now: datetime) -> Plan
     version = registry.status.server_version
     match facts.server:
         case Known(value=info):
-            summary = Summary("Ready", "Reachable", "the registry answers and accepts the credentials")
+            summary = Summary("Ready", "Reachable", "the registry answers what it is asked")
             version = info.version
         case Absent(reason=reason, message=message):
             summary = Summary("Stalled", reason, message)

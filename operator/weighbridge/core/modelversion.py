@@ -50,6 +50,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     status = ModelVersionStatus(
         observed_generation=generation,
         phase=phase,
+        version=version.spec.source.shown(resolution.pin),
         score=evaluated.states[0].score if evaluated.states else "",
         resolved=resolution.pin,
         lineage=resolution.lineage,

@@ -61,6 +61,8 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
         case Known(value=found):
             assert pin is not None
             resolved, drift = _compare(version, pin, found)
+            if text := refusal(facts.registry.spec, found):  # it serves, and goes on serving
+                drift = (*drift, ("Registry", text))
         case Absent(reason=reason, message=message):
             serves = _serves(version)
             gone = pin is None or (reason in _GONE and not serves)

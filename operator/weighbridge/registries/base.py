@@ -30,6 +30,10 @@ class RegistryFailed(Exception):
         self.reason, self.public, self.retry_after = reason, public, retry_after
 
 
+class EntryFailed(RegistryFailed):
+    """It could not be told of one entry, because of what the registry says of that very one: others are not held back for it."""
+
+
 class Registry(Protocol):
     """One connection to one registry, with one set of credentials."""
 

@@ -48,7 +48,7 @@ class Discretion:
             raise RegistryAbsent(error.reason, self.hide(error.public)) from None
         except RegistryFailed as error:
             logger.debug("%s: %s\n%s", operation, self.hide(error.public), self._trace(error))
-            raise RegistryFailed(error.reason, self.hide(error.public), error.retry_after) from None
+            raise type(error)(error.reason, self.hide(error.public), error.retry_after) from None
         except Exception as error:
             logger.debug("%s\n%s", operation, self._trace(error))
             message = "the operator stumbled over what the registry said; its log at level debug tells more, please report it"

@@ -14,16 +14,16 @@ from ..api.references import DatasetPin, DatasetReference, ModelPin, ModelRefere
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
 from ..core.pin import fingerprint, model_digest
 from ..core.writeback import RESULTS_TAG
-from . import hub_datasets, hub_formats, hub_results
+from . import hub_datasets, hub_formats, hub_results, hub_safety
 from .addresses import Network
 from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
 from .hub_answer import Answer, not_hub, not_understood
 from .hub_card import lineage
-from .hub_files import check_complete, description, listed
+from .hub_files import check_complete, listed
 from .hub_http import HubHttp, Inquiry
 from .hub_repo import File, Repo, find
-from .records import Record, each, text
+from .records import each, text
 
 _MOST_PINNED = 32
 _MOST_OFFERS = 16
@@ -73,15 +73,15 @@ class HubRegistry:
             repo = find(inquiry, "model", ref.name, ref.revision)
             repo.check_access()
             files = listed(repo)
-            check_complete(repo, files)
+            parts = check_complete(repo, files)
             large = {path for path in files if files[path].sha256}
             found = hub_formats.weights({path: file.size for path, file in files.items()}, large)
-            repo.check_content({path: files[path] for path in found})
+            repo.check_content({path: files[path] for path in found or files})
             pin = _pin(repo, files, ref.registry_ref.name)
             aliases = frozenset(tag for tag, sha in _tags(repo).items() if sha == repo.sha)
             tags = _offers(hub_results.offered(repo, pin)) if self._results else {}
-            unsafe = hub_formats.unsafe(found, _configs(repo, files), repo.info.get("tags"))
-            return ModelSnapshot(pin, lineage(repo.info), tags, aliases, hub_formats.formats(found, files), unsafe, repo.notice)
+            judged = hub_safety.judge(repo, files, found, parts)
+            return ModelSnapshot(pin, lineage(repo.info), tags, aliases, judged.formats, judged.unsafe, repo.notice)
 
     def dataset(self, ref: DatasetReference) -> DatasetPin:
         with self._http.inquiry(self._budget) as inquiry:
@@ -166,13 +166,6 @@ def _pin(repo: Repo, files: dict[str, File], registry: str) -> ModelPin:
         fingerprint=identity,
         digest=model_digest(name=repo.id, version=repo.sha, created_at=created_at, source="", run_id="", fingerprint=identity),
     )
-
-
-def _configs(repo: Repo, files: dict[str, File]) -> dict[str, Record]:
-    names = [hub_formats.CONFIG]
-    if any(path.endswith(".py") for path in files):
-        names += hub_formats.OTHER_CONFIGS
-    return {name: description(repo, files, name) for name in names}
 
 
 def _tags(repo: Repo) -> dict[str, str]:

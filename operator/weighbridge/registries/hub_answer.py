@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .base import RegistryFailed
+from .base import EntryFailed, RegistryFailed
 from .records import Record
 from .retry_after import seconds_to_wait
 
@@ -100,7 +100,7 @@ def not_hub(host: str, body: bytes) -> RegistryFailed:
 
 def not_understood(host: str, what: str) -> RegistryFailed:
     """The trouble with JSON that says something else than the Hub would. `what` for people: `a commit`."""
-    return RegistryFailed(
+    return EntryFailed(
         "RegistryMisconfigured",
         f"{host} describes {what} in a way the Hub does not; check spec.huggingFace.url and what is in front of it",
     )

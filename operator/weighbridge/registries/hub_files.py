@@ -14,6 +14,7 @@ from .base import RegistryAbsent, RegistryFailed
 from .hub_answer import Answer, not_understood
 from .hub_formats import weights
 from .hub_repo import File, Repo, file_of
+from .mlflow_files import DESCRIPTION
 from .records import Record, integer
 
 _MOST_FILES, _MOST_PAGES, _MOST_INDEXES = 10_000, 100, 8
@@ -56,25 +57,23 @@ def some_paths(repo: Repo) -> list[str]:
     return [path for answer in islice(_pages(repo, "", recursive=True), 1) if answer.status == 200 for path in _files(repo, answer)]
 
 
-def description(repo: Repo, files: Mapping[str, File], path: str) -> Record:
-    """The JSON object in a small file; empty where there is none, it is large, or it is no JSON object. Raises RegistryAbsent and
-    RegistryFailed where it cannot be read."""
-    file = files.get(path)
-    if file is None or file.sha256 or not 0 < file.size <= _LARGEST_READ:
-        return {}
+def content(repo: Repo, path: str) -> Answer:
+    """A small file that is kept in git. Raises RegistryAbsent and RegistryFailed where it cannot be read."""
     answer = repo.inquiry.bytes(repo.content(path))
     if answer.status != 200:
         raise repo.refused(answer)
-    return answer.record
+    return answer
 
 
-def check_complete(repo: Repo, files: Mapping[str, File]) -> None:
-    """Weights are there, none of them empty, and every part of what was split. Raises RegistryAbsent (ArtifactMissing,
-    ArtifactIncomplete)."""
+def check_complete(repo: Repo, files: Mapping[str, File]) -> dict[str, frozenset[str]]:
+    """Weights are there, none of them empty, and every part of what was split. Gives the parts of each index that was read. Raises
+    RegistryAbsent (ArtifactMissing, ArtifactIncomplete).
+
+    An MLflow model says itself what belongs to it, and has weights under any name."""
     if not set(files) - {".gitattributes"}:
         raise RegistryAbsent("ArtifactMissing", f"{repo.what} has no files; upload the model, or correct the revision")
     found = weights({path: file.size for path, file in files.items()}, {path for path in files if files[path].sha256})
-    if not found:
+    if not found and DESCRIPTION not in files:
         raise RegistryAbsent(
             "ArtifactMissing", f"{repo.what} has no weights (safetensors, gguf, onnx, bin, …); upload them, or correct the revision"
         )
@@ -83,8 +82,8 @@ def check_complete(repo: Repo, files: Mapping[str, File]) -> None:
             raise _incomplete(repo, f"{path[:200]} is empty")
     _check_numbering(repo, files, found)
     indexes = [path for path in files if (index := _INDEX.match(path)) and _decides(files, path, index)]
-    for path in sorted(indexes, key=lambda each: (each.count("/"), each))[:_MOST_INDEXES]:
-        _check_index(repo, files, path)
+    nearest = sorted(indexes, key=lambda each: (each.count("/"), each))[:_MOST_INDEXES]
+    return {path: parts for path in nearest if (parts := _parts(repo, files, path))}
 
 
 def _decides(files: Mapping[str, File], path: str, index: re.Match[str]) -> bool:
@@ -108,10 +107,11 @@ def _check_numbering(repo: Repo, files: Mapping[str, File], found: Mapping[str, 
             raise _incomplete(repo, f"only {len(numbers)} of the {int(total)} parts {stem[:150]}-…-of-{total}{suffix} are there")
 
 
-def _check_index(repo: Repo, files: Mapping[str, File], path: str) -> None:
+def _parts(repo: Repo, files: Mapping[str, File], path: str) -> frozenset[str]:
+    """What an index names, all of it there; empty where it is too large to be read here: the numbering of the parts has to do."""
     if files[path].sha256 or files[path].size > _LARGEST_READ:
-        return  # too large to be read here; the numbering of the parts has to do
-    index: Record = description(repo, files, path)
+        return frozenset()
+    index: Record = content(repo, path).record if files[path].size else {}
     parts = index.get("weight_map")
     if not isinstance(parts, dict) or not parts or not all(isinstance(each, str) for each in parts.values()):
         raise _incomplete(repo, f"{path[:200]} is damaged: it names no parts")
@@ -127,6 +127,7 @@ def _check_index(repo: Repo, files: Mapping[str, File], path: str) -> None:
     # Quantised copies often keep the old number: only what no conversion explains is held against them.
     if promised is not None and there < promised // 32:
         raise _incomplete(repo, f"the parts have {there} bytes together, though {path[:200]} promises {promised}")
+    return frozenset(named)
 
 
 def _incomplete(repo: Repo, what: str) -> RegistryAbsent:

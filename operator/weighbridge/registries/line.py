@@ -11,12 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
 from .backoff import Backoff
-from .base import Registry, RegistryAbsent, RegistryFailed
+from .base import EntryFailed, Registry, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
 from .discretion import Discretion
 from .rate import Limit
@@ -29,6 +29,8 @@ Observer: TypeAlias = Callable[[str, str, float], None]
 """Told of every call: operation, outcome (`Known` or the reason), seconds."""
 
 _THREADS = 4
+_LONG = 60.0
+"""Seconds of waiting that a person should know the end of."""
 _WHOLE_SERVER = {"RegistryUnavailable", "RateLimited", "RegistryMisconfigured", "AddressRefused"}
 _ONE_ROLE = {"Unauthorized", "SecretNotFound", "SecretIncomplete", "SecretUnavailable"}
 
@@ -98,8 +100,9 @@ class Line:
                 raise
             except RegistryFailed as error:
                 outcome = error.reason
-                self._failed(error, role, own)
-                raise
+                told = self._dated(error)
+                self._failed(told, role, own)
+                raise told from error
             finally:
                 self._observe(operation, outcome, time.monotonic() - started)
             self._succeeded(role, own)
@@ -150,10 +153,17 @@ class Line:
 
         future.add_done_callback(done)
 
+    def _dated(self, error: RegistryFailed) -> RegistryFailed:
+        """Who has to wait for long is told until when."""
+        if error.retry_after is None or error.retry_after < _LONG:
+            return error
+        until = self._now() + timedelta(seconds=error.retry_after)
+        return type(error)(error.reason, f"{error.public} (until {until:%H:%M} UTC)", error.retry_after)
+
     def _failed(self, error: RegistryFailed, role: Role, own: Backoff) -> None:
         now = self._now()
         own.failed(error, now)
-        if error.reason in _WHOLE_SERVER:
+        if error.reason in _WHOLE_SERVER and not isinstance(error, EntryFailed):
             self._server.failed(error, now)
         elif error.reason in _ONE_ROLE:
             self._roles[role].failed(error, now)

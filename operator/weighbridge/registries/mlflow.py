@@ -16,7 +16,7 @@ from ..core.pin import model_digest
 from ..core.writeback import PREFIX
 from . import mlflow_datasets
 from .addresses import Network
-from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed
+from .base import REQUESTS_PER_QUESTION, EntryFailed, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
 from .mlflow_answer import Answer, Shape, one, several
 from .mlflow_http import Inquiry, MlflowHttp
@@ -25,6 +25,8 @@ from .mlflow_model import artifact
 from .records import Record, inner, integer, pairs, text
 
 _LARGEST_VERSION = 2**31 - 1
+_NOT_IN_NAMES = frozenset("/:")
+"""MLflow answers 400 to names with these, as it does to questions it does not understand."""
 
 
 class MlflowRegistry:
@@ -135,7 +137,10 @@ def _aliased(inquiry: Inquiry, name: str, alias: str) -> str:
     """The version an alias points at. The server answers 400 for a missing alias and 404 for a missing model."""
     answer = inquiry.get("/api/2.0/mlflow/registered-models/alias", one("model_version"), name=name, alias=alias)
     if answer.status == 200:
-        return text(inner(answer.record, "model_version"), "version", 64)
+        found = inner(answer.record, "model_version")
+        if found.get("name") != name:
+            raise _another(inquiry, f"{name} by its alias {alias}")
+        return text(found, "version", 64)
     _check_model(inquiry, name)
     if answer.error_code not in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
         raise _not_understood(inquiry, answer)
@@ -151,7 +156,10 @@ def _entry(inquiry: Inquiry, name: str, version: str) -> Record:
     if 0 < number <= _LARGEST_VERSION:  # others make the server fail in itself
         answer = inquiry.get("/api/2.0/mlflow/model-versions/get", one("model_version"), name=name, version=version)
         if answer.status == 200:
-            return inner(answer.record, "model_version")
+            found = inner(answer.record, "model_version")
+            if (found.get("name"), text(found, "version", 64)) != (name, str(number)):
+                raise _another(inquiry, f"{name} {version}")
+            return found
     _check_model(inquiry, name)
     if answer is not None and answer.error_code != "RESOURCE_DOES_NOT_EXIST":
         raise _not_understood(inquiry, answer)
@@ -164,8 +172,10 @@ def _entry(inquiry: Inquiry, name: str, version: str) -> Record:
 def _check_model(inquiry: Inquiry, name: str) -> None:
     """Raises RegistryAbsent (ModelNotFound, AccessDenied) where the model itself is why something was not found."""
     answer = inquiry.get("/api/2.0/mlflow/registered-models/get", one("registered_model"), name=name)
-    if answer.status == 404:
-        raise RegistryAbsent("ModelNotFound", f"{inquiry.host} has no registered model {name}; register it, or correct the name")
+    if answer.status == 404 or (answer.status == 400 and set(name) & _NOT_IN_NAMES):
+        hint = " (MLflow's names have neither / nor :)" if set(name) & _NOT_IN_NAMES else ""
+        text_of_it = f"{inquiry.host} has no registered model {name}{hint}; register it, or correct the name"
+        raise RegistryAbsent("ModelNotFound", text_of_it)
     if answer.status == 403:
         raise RegistryAbsent(
             "AccessDenied",
@@ -220,7 +230,7 @@ def _created(inquiry: Inquiry, entry: Record) -> datetime:
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
     except OverflowError:
         pass
-    raise RegistryFailed(
+    raise EntryFailed(
         "RegistryMisconfigured", f"{inquiry.host} describes a model version in a way MLflow does not; check spec.mlflow.url"
     )
 
@@ -230,8 +240,14 @@ def _aliases(entry: Record) -> frozenset[str]:
     return frozenset(alias[:256] for alias in (found if isinstance(found, list) else []) if isinstance(alias, str))
 
 
-def _not_understood(inquiry: Inquiry, answer: Answer) -> RegistryFailed:
-    return RegistryFailed(
+def _another(inquiry: Inquiry, asked: str) -> EntryFailed:
+    return EntryFailed(
+        "RegistryMisconfigured", f"{inquiry.host} was asked for {asked} and answers with something else; see what is in front of it"
+    )
+
+
+def _not_understood(inquiry: Inquiry, answer: Answer) -> EntryFailed:
+    return EntryFailed(
         "RegistryMisconfigured",
         f"{inquiry.host} does not answer a question of MLflow's registry (HTTP {answer.status}); is it MLflow 2.4 or later?",
     )

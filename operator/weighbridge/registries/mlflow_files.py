@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ..core.pin import read_for_proof
-from .base import RegistryAbsent, RegistryFailed
+from .base import EntryFailed, RegistryAbsent, RegistryFailed
 from .mlflow_answer import Answer
 from .mlflow_http import Inquiry
 from .records import each, integer
 
 DESCRIPTION = "MLmodel"
 _MOST_FILES, _MOST_FOLDERS, _DEEPEST = 10_000, 500, 16
+_MOST_PAGES = 200
 _LARGEST_DESCRIPTION = 2 * 1024 * 1024
 _PATH = re.compile(r"^[^/\x00-\x1f]+(/[^/\x00-\x1f]+)*$")
 
@@ -122,7 +123,7 @@ class Folder:
     def _entries(self, folder: str) -> Iterator[tuple[str, int | None]]:
         """What lies in one folder, by full path: files with their sizes, folders with None. Nothing where there is none."""
         token = ""
-        while True:
+        for _ in range(_MOST_PAGES):
             answer = self.listing(folder, token)
             if answer.status == 404:
                 return
@@ -134,6 +135,7 @@ class Folder:
             if not isinstance(following, str) or following in ("", token):
                 return
             token = following
+        raise self._strange()
 
     def _full(self, path: str) -> str:
         return f"{self.root}/{path}" if self.root else path
@@ -142,7 +144,7 @@ class Folder:
         if answer.status == 403:
             raise RegistryAbsent("AccessDenied", f"the credentials may not read the artifact of {self.what}; grant them READ on it")
         if answer.status != 200:
-            raise RegistryFailed("RegistryMisconfigured", f"{self.inquiry.host} does not hand out the artifact of {self.what}")
+            raise EntryFailed("RegistryMisconfigured", f"{self.inquiry.host} does not hand out the artifact of {self.what}")
 
     def _below(self, folder: str, path: object) -> str:
         """The path of an entry, which must lie in the folder that was listed: a server cannot lead elsewhere or in circles."""
@@ -150,6 +152,9 @@ class Folder:
             parent = path.rpartition("/")[0]
             if parent == folder:
                 return path
-        raise RegistryFailed(
+        raise self._strange()
+
+    def _strange(self) -> EntryFailed:
+        return EntryFailed(
             "RegistryMisconfigured", f"{self.inquiry.host} lists the artifact of {self.what} in a way MLflow does not"
         )

@@ -49,12 +49,15 @@ _WEIGHTS = ("safetensors", "onnx", "gguf", "skops")
 _UNPICKLE = {"pytorch", "statsmodels", "pmdarima", "fastai", "dspy"}
 """Flavors whose loader unpickles, whatever their files are called. MLflow loads `.pt2` with `weights_only=False`."""
 _CODE = (".py", ".pyc", ".so")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 100
 
 
 def flavors_of(what: str, description: bytes) -> Flavors:
     """The flavors by name. Raises RegistryAbsent(ArtifactIncomplete) for what is no description of anything."""
     try:
-        content = yaml.load(description, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 both are safe loaders
+        _check_harmless(description)
+        content = yaml.load(description, Loader=_LOADER)  # noqa: S506 a safe one
         found = {name: flavor for name, flavor in content["flavors"].items() if isinstance(name, str) and isinstance(flavor, dict)}
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         message = f"{DESCRIPTION} of {what} is damaged: it cannot be read as a model description; register the model again"
@@ -89,6 +92,16 @@ def unsafe(files: Mapping[str, int], flavors: Flavors) -> str:
     if code := _code(files, flavors):
         found.append(f"brings code of its own ({_first(code)})")
     return " and ".join(found)
+
+
+def _check_harmless(description: bytes) -> None:
+    """Raises YAMLError for what no description holds: very deep nesting, on which the parser overruns its stack and ends the whole
+    process, and merge keys, by which a few lines unfold without end."""
+    depth = 0
+    for event in yaml.parse(description, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and (event.value == "<<" or str(event.tag).endswith(":merge"))):
+            raise yaml.YAMLError
 
 
 def _pickles(files: Mapping[str, int], flavors: Flavors) -> set[str]:
