@@ -4,6 +4,7 @@ each answer the exit status that scripts rely on."""
 import asyncio
 import base64
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def test_a_model_of_the_hub_for_people(typed: Type, hub: Server) -> None:
     assert (empty, decision) == ("", "would be scheduled")
     assert pin.startswith("model    hf://org/good@")
     assert "sha256:" in pin
-    assert pin.endswith(f"{len(WEIGHTS)} bytes in 1 large file")
+    assert re.search(r"  [0-9]{4,} bytes$", pin)
 
 
 def test_a_model_of_the_hub_for_programs(typed: Type, hub: Server) -> None:

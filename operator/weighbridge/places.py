@@ -90,7 +90,7 @@ def evaluation(text: str) -> EvaluationJob:
     """The EvaluationJob that YAML or JSON text holds; its namespace is empty where the text names none. Raises Misused."""
     try:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise Misused("this is no YAML") from error
     if len(documents) != 1 or not isinstance(documents[0], dict) or documents[0].get("kind") != EvaluationJob.info.kind:
         raise Misused("write exactly one EvaluationJob into the file")
@@ -166,8 +166,11 @@ async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncI
     connection = Connection(surroundings)
     try:
         place = namespace or await surroundings.namespace()
+        await surroundings.access()
     except ClusterError as error:
         raise told(error, "the cluster") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise Misused("the kubeconfig cannot be read: it is no YAML, or not for you") from error
     try:
         yield InCluster(Cluster(connection), place, environment)
     finally:

@@ -200,9 +200,8 @@ def _as_text(told: Told) -> str:
         case "Waiting":
             lines.append(f"would wait: {found.reason}: {say(found.message)}")
     if told.model is not None:
-        files, size = len(told.model.files), sum(each.size for each in told.model.files)
-        large = f"  {size} bytes in {files} large file{'s' if files > 1 else ''}" if files else ""
-        lines.append(say(f"model    {told.model.uri}  {told.model.digest}{large}"))
+        size = f"  {told.model.size} bytes" if told.model.size is not None else ""
+        lines.append(say(f"model    {told.model.uri}  {told.model.digest}{size}"))
     lines += [say(f"dataset  {each.uri}{f'/{each.file}' if each.file else ''}  {each.digest}") for each in told.datasets]
     return "\n".join(lines) + "\n"
 

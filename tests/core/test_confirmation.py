@@ -80,7 +80,7 @@ def test_what_runs_code_is_refused_where_the_registry_says_so_unless_it_serves()
     assert condition(look(pinned(), snapshot=unsafe), "Resolved") == ("True", "Pinned")
     stays = look(serving("1"), snapshot=unsafe, registry=strict, targets=on("models:/model/1"))
     assert condition(stays, "Serving") == ("True", "Proved")
-    assert [(drift.type, "runs code" in drift.message) for drift in stays.status.drift] == [("Registry", True)]
+    assert [(drift.type, "can run code" in drift.message) for drift in stays.status.drift] == [("Registry", True)]
 
 
 def test_an_evaluation_that_somebody_else_made_proves_nothing() -> None:

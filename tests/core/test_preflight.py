@@ -185,3 +185,10 @@ def test_a_dataset_that_the_engine_could_not_read_gets_no_pod(tables: int | None
 def test_a_registry_that_was_not_asked_is_not_said_to_answer() -> None:
     unsupported = Absent("ReferenceUnsupported", "no revisions there", START)
     assert [name for name, *_ in lines(look(spec(), (unsupported,)))] == ["Model/Exists"]
+
+
+@pytest.mark.parametrize(("size", "decision"), [(None, "Available"), (20 * 2**30, "Available"), (20 * 2**30 + 1, "Refused")])
+def test_what_does_not_fit_on_the_pods_disk_gets_no_pod(size: int | None, decision: str) -> None:
+    large = Known(replace(snapshot("1"), pin=snapshot("1").pin.model_copy(update={"size": size})), START)
+    assert look(spec(), (large,)).decision == decision
+    assert look(spec(scratch="1Ti"), (large,)).decision == "Available"

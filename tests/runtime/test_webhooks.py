@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -282,6 +283,17 @@ async def test_connections_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPat
         assert await reader.read() == b""
     for _, each in [*held, (reader, writer)]:
         each.close()
+
+
+@pytest.mark.parametrize("line", [b"X-Webhook-Secret canary", b"Content-Length: canary", b"X: " + b"canary" * 2000])
+async def test_what_is_no_http_is_not_logged(desk: Desk, line: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+    writer.write(HEAD + line + b"\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert b" 400 " in await reader.readline()
+    writer.close()
+    assert "canary" not in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -112,6 +112,8 @@ class EvaluationTemplate(ApiModel):
     """Resources of the engine's container."""
     scheduling: Scheduling = Scheduling()
     """Where the pod may run."""
+    scratch: Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")] = "20Gi"
+    """Space on the node's disk for model and datasets: whole Mi, Gi or Ti."""
     gate: Gate = ()
     """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
     active_deadline: Duration = "2h"

@@ -101,6 +101,8 @@ class ModelPin(ApiModel):
     """Where the registry keeps the artifact."""
     run_id: Annotated[str, Field(max_length=64)] = ""
     """The run that produced it."""
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Bytes of all files together, where that is known."""
     files: Annotated[tuple[PinnedFile, ...], Field(max_length=32)] = ()
     """Large files with the digest the registry keeps of them, the largest 32; the fingerprint covers all."""
     fingerprint: Digest
@@ -130,6 +132,8 @@ class DatasetPin(ApiModel):
     """Where its files are read from, e.g. `runs:/<run>/holdout` or `hf://datasets/organisation/name@<commit>`."""
     file: Annotated[str, Field(max_length=512)] = ""
     """The one file that was asked for, below `uri`; empty for all."""
+    size: Annotated[int, Field(ge=0)] | None = None
+    """Bytes of its files together, where that is known."""
     tables: Annotated[int, Field(ge=0)] | None = None
     """How many of its files are tables (.csv, .parquet, .jsonl), where that is known."""
     fingerprint: Digest

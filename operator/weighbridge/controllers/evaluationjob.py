@@ -35,8 +35,10 @@ class EvaluationJobController:
         wanted = subjects(resource.spec)
         names = {reference.registry_ref.name for subject in wanted for reference in subject.references}
         registries = {name: found for name in names if (found := ports.store.registry(namespace, name)) is not None}
+        job, handed = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
-        if resource.status.job is None or (resource.status.job.started_at is None and resource.status.verdict is None):
+        known = resource.status.job
+        if job is None and (known is None or (known.started_at is None and resource.status.verdict is None)):
             age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if refused_creation(resource) else FRESH
 
             def question(reference: Reference) -> Fact[Any]:
@@ -48,7 +50,6 @@ class EvaluationJobController:
                 return ports.registries.dataset(registry, reference, resource.key, max_age=age)
 
             answers = tuple(ask(subject, question) for subject in wanted)
-        job, handed = await self._job(resource, ports)
         return EvaluationFacts(
             registries=registries,
             answers=answers,

@@ -28,15 +28,6 @@ class ModelVersionController:
         namespace, name = resource.metadata.namespace, resource.metadata.name
         store = ports.store
         registry = store.registry(namespace, resource.spec.source.registry_ref.name)
-        snapshot: Fact[ModelSnapshot] = Pending()
-        last_write: Failed | None = None
-        if registry is not None:
-            # The answer comes from memory; a slow registry never holds up a rollback.
-            pin, source = resource.status.resolved, resource.spec.source
-            wanted = pinned_source(source, pin) if pin else source
-            wait = CONFIRMED if about_to_serve(resource) else seconds(registry.spec.poll_interval)
-            snapshot = ports.registries.model(registry, wanted, resource.key, max_age=wait)
-            last_write = ports.registries.last_write(registry, resource.key)
         targets: dict[TargetRef, Known[TargetState] | Absent | Failed] = {}
         probes: dict[TargetRef, ProbeOutcome] = {}
         for entry in resource.spec.serving:
@@ -44,6 +35,15 @@ class ModelVersionController:
             targets[entry.target_ref] = fact
             if probe is not None:
                 probes[entry.target_ref] = probe
+        snapshot: Fact[ModelSnapshot] = Pending()
+        last_write: Failed | None = None
+        if registry is not None:
+            # The answer comes from memory; a slow registry never holds up a rollback. Last, since its age counts.
+            pin, source = resource.status.resolved, resource.spec.source
+            wanted = pinned_source(source, pin) if pin else source
+            wait = CONFIRMED if about_to_serve(resource) else seconds(registry.spec.poll_interval)
+            snapshot = ports.registries.model(registry, wanted, resource.key, max_age=wait)
+            last_write = ports.registries.last_write(registry, resource.key)
         return VersionFacts(
             registry=registry,
             snapshot=snapshot,

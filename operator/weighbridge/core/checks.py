@@ -40,7 +40,7 @@ def refusal(registry: ModelRegistrySpec, found: ModelSnapshot) -> str:
     """Why the policy of the registry's owner does not let this model be loaded; empty where it does."""
     if not found.unsafe or registry.unsafe_formats != "Refuse":
         return ""
-    return f"{found.pin.name} runs code when it is loaded: {found.unsafe}; its ModelRegistry refuses such (unsafeFormats)"
+    return f"{found.pin.name} can run code when it is loaded: {found.unsafe}; its ModelRegistry refuses such (unsafeFormats)"
 
 
 def registry_checks(asked: Asked) -> Iterator[Check]:
@@ -92,7 +92,7 @@ def _layers_of(name: str, reference: Reference, answer: Fact[Any], registry: Mod
             if registry is not None and (text := refusal(registry, found)):
                 stop = ("Format", "Failed", "UnsafeFormat", text)
             elif found.unsafe:
-                format_said = f"runs code when it is loaded, which unsafeFormats allows: {found.unsafe}"
+                format_said = f"can run code when it is loaded, which unsafeFormats allows: {found.unsafe}"
         case Known(value=pin):
             exists_said = pin.revision
         case Absent(reason=reason, message=message):

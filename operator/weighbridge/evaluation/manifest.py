@@ -30,8 +30,8 @@ _MANNERS: dict[RegistryKind, dict[str, str]] = {
 """What its client needs on a read-only root; no reports to vendors. Xet takes memory without bound and has been seen to hang."""
 _USER = 65532
 _LOCKED_DOWN = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-_SCRATCH_LIMIT, _RESULT_LIMIT = "20Gi", "16Mi"
-"""Space for the model and its data, and for the result."""
+_RESULT_LIMIT = "16Mi"
+"""Space for the result."""
 
 
 def job_manifest(
@@ -90,7 +90,7 @@ def job_manifest(
                     "containers": [_engine(job, resolved, registries, evaluator_image)],
                     "volumes": [
                         {"name": "result", "emptyDir": {"sizeLimit": _RESULT_LIMIT}},
-                        {"name": "scratch", "emptyDir": {"sizeLimit": _SCRATCH_LIMIT}},
+                        {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
                     ],
                 }
                 | _scheduling(job),

@@ -162,6 +162,7 @@ def _pin(repo: Repo, files: dict[str, File], registry: str) -> ModelPin:
         version=repo.sha,
         uri=f"hf://{repo.id}@{repo.sha}",
         created_at=created_at,
+        size=sum(file.size for file in files.values()),
         files=tuple(PinnedFile(path=path, size=files[path].size, sha256=files[path].sha256) for path in largest),
         fingerprint=identity,
         digest=model_digest(name=repo.id, version=repo.sha, created_at=created_at, source="", run_id="", fingerprint=identity),

@@ -32,6 +32,7 @@ def pinned(inquiry: Inquiry, ref: DatasetReference) -> DatasetPin:
         revision=repo.sha,
         uri=uri,
         file=ref.file or "",
+        size=sum(each.size for each in files.values()),
         tables=tables.count(files),
         fingerprint=identity,
         digest=dataset_digest(path=repo.id, revision=repo.sha, uri=uri, fingerprint=identity),

@@ -21,7 +21,7 @@ from .credentials import Credentials
 from .mlflow_answer import Answer, Shape, one, several
 from .mlflow_http import Inquiry, MlflowHttp
 from .mlflow_lineage import lineage, read_run
-from .mlflow_model import artifact
+from .mlflow_model import Artifact, artifact
 from .records import Record, inner, integer, pairs, text
 
 _LARGEST_VERSION = 2**31 - 1
@@ -76,7 +76,7 @@ class MlflowRegistry:
         _check_ready(what, text(entry, "status", 64))
         created_at = _created(inquiry, entry)
         found = artifact(inquiry, entry, what)
-        pin = _pin(entry, created_at, ref.registry_ref.name, found.fingerprint)
+        pin = _pin(entry, created_at, ref.registry_ref.name, found)
         return ModelSnapshot(
             pin=pin,
             lineage=lineage(read_run(inquiry, pin.run_id)),
@@ -193,9 +193,9 @@ def _check_ready(what: str, status: str) -> None:
         raise RegistryFailed("ModelNotReady", f"{what} is still being registered; waiting for the registry to finish it")
 
 
-def _pin(entry: Record, created_at: datetime, registry: str, identity: str) -> ModelPin:
+def _pin(entry: Record, created_at: datetime, registry: str, found: Artifact) -> ModelPin:
     name, version = text(entry, "name", 256), text(entry, "version", 64)
-    source, run_id = text(entry, "source", 1024), text(entry, "run_id", 64)
+    source, run_id, identity = text(entry, "source", 1024), text(entry, "run_id", 64), found.fingerprint
     return ModelPin(
         registry=registry,
         name=name,
@@ -204,6 +204,7 @@ def _pin(entry: Record, created_at: datetime, registry: str, identity: str) -> M
         created_at=created_at,
         source=source,
         run_id=run_id,
+        size=found.size,
         fingerprint=identity,
         digest=model_digest(name=name, version=version, created_at=created_at, source=source, run_id=run_id, fingerprint=identity),
     )

@@ -19,7 +19,7 @@ an evaluation dataset (`mlflow.genai.evaluate` says so by itself) makes no datas
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..api.references import DatasetPin, DatasetReference
 from ..core import tables
@@ -89,7 +89,7 @@ def _logged_pin(inquiry: Inquiry, ref: DatasetReference, revision: str, uses: It
             path, files = folder.root, {name: size for name, size in files.items() if name == ref.file}
         if files and all(files.values()):
             identity = fingerprint(files, folder.contents(files, {}))
-            return _pin(ref, revision, f"runs:/{run_id}/{path}".rstrip("/"), identity, tables.count(files))
+            return _pin(ref, revision, f"runs:/{run_id}/{path}".rstrip("/"), identity, files)
     if gone and not seen:
         raise in_deleted_run(gone, what)
     if ref.file is not None and seen:
@@ -133,7 +133,7 @@ def _files(inquiry: Inquiry, run_id: str, path: str, what: str) -> tuple[Folder,
     return folder, {} if size is None else {file: size}
 
 
-def _pin(ref: DatasetReference, revision: str, uri: str, identity: str, count: int) -> DatasetPin:
+def _pin(ref: DatasetReference, revision: str, uri: str, identity: str, files: Mapping[str, int]) -> DatasetPin:
     return DatasetPin(
         name=ref.name,
         registry=ref.registry_ref.name,
@@ -141,7 +141,8 @@ def _pin(ref: DatasetReference, revision: str, uri: str, identity: str, count: i
         revision=revision,
         uri=uri,
         file=ref.file or "",
-        tables=count,
+        size=sum(files.values()),
+        tables=tables.count(files),
         fingerprint=identity,
         digest=dataset_digest(path=ref.path, revision=revision, uri=uri, fingerprint=identity),
     )

@@ -50,7 +50,7 @@ _UNPICKLE = {"pytorch", "statsmodels", "pmdarima", "fastai", "dspy"}
 """Flavors whose loader unpickles, whatever their files are called. MLflow loads `.pt2` with `weights_only=False`."""
 _CODE = (".py", ".pyc", ".so")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DEEPEST = 100
+_DEEPEST, _MOST_PARTS = 100, 100_000
 
 
 def flavors_of(what: str, description: bytes) -> Flavors:
@@ -96,11 +96,12 @@ def unsafe(files: Mapping[str, int], flavors: Flavors) -> str:
 
 def _check_harmless(description: bytes) -> None:
     """Raises YAMLError for what no description holds: very deep nesting, on which the parser overruns its stack and ends the whole
-    process, and merge keys, by which a few lines unfold without end."""
+    process; merge keys, by which a few lines unfold without end; and so many values that reading them takes long."""
     depth = 0
-    for event in yaml.parse(description, Loader=_LOADER):
+    for number, event in enumerate(yaml.parse(description, Loader=_LOADER)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST or (isinstance(event, yaml.ScalarEvent) and (event.value == "<<" or str(event.tag).endswith(":merge"))):
+        merge = isinstance(event, yaml.ScalarEvent) and (event.value == "<<" or str(event.tag).endswith(":merge"))
+        if merge or depth > _DEEPEST or number > _MOST_PARTS:
             raise yaml.YAMLError
 
 

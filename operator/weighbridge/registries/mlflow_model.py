@@ -19,6 +19,8 @@ class Artifact:
 
     fingerprint: str
     """Identity of the files, as a `ModelPin` has it."""
+    size: int
+    """Bytes of them together."""
     formats: frozenset[str]
     unsafe: str
     """As a `ModelSnapshot` has them."""
@@ -33,4 +35,4 @@ def artifact(inquiry: Inquiry, entry: Record, what: str) -> Artifact:
     flavors = flavors_of(what, description)
     check_complete(what, files, flavors)
     contents = folder.contents(files, {DESCRIPTION: description})
-    return Artifact(fingerprint(files, contents), formats(files, flavors), unsafe(files, flavors))
+    return Artifact(fingerprint(files, contents), sum(files.values()), formats(files, flavors), unsafe(files, flavors))

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from ..settings import Address
+from .logs import SILENT
 from .metrics import Metrics
 
 
@@ -36,7 +37,7 @@ async def _listen(stack: AsyncExitStack, address: Address, routes: tuple[web.Rou
         return
     application = web.Application()
     application.add_routes(routes)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, logger=SILENT)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, address.host or None, address.port).start()

@@ -31,6 +31,11 @@ def event(level: int, name: str, **fields: Any) -> None:
     LOG.log(level, name, extra={"fields": fields})
 
 
+SILENT = logging.getLogger(f"{LOG.name}.silent")
+"""For libraries that would log what strangers send, word by word."""
+SILENT.disabled = True
+
+
 class JsonLines(logging.Formatter):
     """One JSON object per line."""
 

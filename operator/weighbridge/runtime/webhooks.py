@@ -74,7 +74,7 @@ class Webhooks:
             return
         application = web.Application(client_max_size=_LARGEST)
         application.add_routes([web.post("/webhooks/{namespace}/{name}", self._handle)])
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, auto_decompress=False)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, auto_decompress=False, logger=logs.SILENT)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         loop = asyncio.get_running_loop()
