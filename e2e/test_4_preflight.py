@@ -83,7 +83,7 @@ def test_a_missing_model_falls_back_and_says_so_everywhere(hub: Stage) -> None:
     assert job["status"]["resolved"]["model"]["name"] != job["spec"]["model"]["name"]
     assert job["status"]["results"]["model"] == job["status"]["resolved"]["model"]["uri"]
     assert "fallback" in condition(job, "Ready")["message"]
-    events = hub.kube.list("events.events.k8s.io", f"--field-selector=regarding.name={name}")
+    events = [each for each in hub.kube.list("events.events.k8s.io") if each["regarding"].get("uid") == job["metadata"]["uid"]]
     assert [each["type"] for each in events if each["reason"] == "ModelFallback"] == ["Warning"]
     log = hub.operator.run("logs", "--selector=app.kubernetes.io/name=weighbridge", "--tail=-1")
     warned = [json.loads(line) for line in log.splitlines() if '"ModelFallback"' in line]

@@ -9,7 +9,7 @@ import pytest
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.modelversion import RegistryState
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
-from weighbridge.core.modelversion import CONFIRMED, about_to_serve
+from weighbridge.core.modelversion import CONFIRMED, confirmed_since
 from weighbridge.core.plan import Repoint, WriteRegistry
 from weighbridge.core.writeback import RESULTS_TAG, results
 
@@ -40,7 +40,8 @@ def test_a_first_promotion_waits_for_the_registry(answer: Any, serving: tuple[st
     assert condition(plan, "Serving") == serving
     assert condition(plan, "Stalled")[0] == stalled
     assert plan.requeue_after == wait, "no hot loop while the registry says no or nothing"
-    assert about_to_serve(pinned().model_copy(update={"status": plan.status}))
+    held = confirmed_since(pinned().model_copy(update={"status": plan.status}))
+    assert (held is None) == (serving[0] == "False")
 
 
 def test_bytes_that_changed_after_the_verdict_stop_the_promotion() -> None:
@@ -51,13 +52,18 @@ def test_bytes_that_changed_after_the_verdict_stop_the_promotion() -> None:
 
 def test_what_served_before_is_taken_back_without_the_registry() -> None:
     version = serving("1")
-    assert not about_to_serve(version)
+    assert confirmed_since(version) is None
     plan = look(version, snapshot=DOWN, targets=on("models:/model/9"))
     assert [action.cause for action in plan.actions if isinstance(action, Repoint)] == ["Restore"]
 
 
-def test_a_confirmed_version_is_promoted() -> None:
-    assert [action.cause for action in look(pinned()).actions if isinstance(action, Repoint)] == ["Promotion"]
+@pytest.mark.parametrize(("said", "promoted"), [(0.0, []), (0.9, []), (1.0, ["Promotion"]), (3.0, ["Promotion"])])
+def test_only_what_was_said_after_the_wish_confirms_it(said: float, promoted: list[str]) -> None:
+    """A promotion wished a moment after the last look must not rest on that look."""
+    held = after(pinned())
+    assert condition(look(pinned()), "Serving") == ("Unknown", "Checking")
+    plan = look(held, at=3, snapshot=Known(snapshot("1"), START + timedelta(seconds=said)))
+    assert [action.cause for action in plan.actions if isinstance(action, Repoint)] == promoted
 
 
 def test_a_verdict_on_a_fallback_proves_nothing_about_the_version() -> None:

@@ -208,7 +208,9 @@ def test_what_serves_is_not_given_away_before_the_winner_takes_it() -> None:
     assert look(deleted(good), targets=on("models:/model/1"), siblings=(misfit,)).actions == (), "nor inherits it"
     mended = look(misfit, targets=on("models:/model/1"), siblings=(good,))
     after_mending = misfit.model_copy(update={"status": mended.status})
-    assert repoints(look(after_mending, targets=on("models:/model/1"), siblings=(good,))) == [("models:/model/2", "Promotion")]
+    held = after(after_mending, targets=on("models:/model/1"), siblings=(good,))
+    said = {"snapshot": Known(snapshot("2"), START + timedelta(seconds=2)), "targets": on("models:/model/1"), "siblings": (good,)}
+    assert repoints(look(held, at=2, **said)) == [("models:/model/2", "Promotion")]
     rival = after(model_version("2", serving=[]))
     rival = model_version("2").model_copy(update={"status": rival.status})
     outranked = look(good, targets=on("models:/model/1"), siblings=(rival,))

@@ -79,7 +79,9 @@ def model_version(
             **spec,
         },
     }
-    return ModelVersion.model_validate(body)
+    # Its promotion was wished a while ago, so that what the registry says at START counts.
+    wished = {"type": "Serving", "status": "Unknown", "reason": "Checking", "lastTransitionTime": START - timedelta(seconds=9)}
+    return ModelVersion.model_validate({**body, "status": {"conditions": [wished]}})
 
 
 def evaluation_job(*, datasets: bool = False, metadata: Any = None, **spec: Any) -> EvaluationJob:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.evaluation.job import job_facts
+from weighbridge.evaluation.job import is_of, job_facts
 
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "m", "version": "1"}
 
@@ -72,3 +72,10 @@ def test_a_job_of_somebody_else_is_not_ours() -> None:
     body = job()
     body["metadata"]["ownerReferences"] = [{"uid": "another"}]
     assert not job_facts(body, owner()).ours
+
+
+def test_a_label_makes_no_pod_one_of_the_job() -> None:
+    owner = {"kind": "Job", "uid": "job", "controller": True}
+    assert is_of({"metadata": {"ownerReferences": [owner]}}, "job")
+    for owners in ([], [owner | {"uid": "other"}], [owner | {"controller": False}]):
+        assert not is_of({"metadata": {"labels": {"batch.kubernetes.io/job-name": "job"}, "ownerReferences": owners}}, "job")

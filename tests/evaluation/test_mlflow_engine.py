@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from weighbridge.evaluation import task
+from weighbridge.evaluation.fetch import CREDENTIALS, tidy_credentials
+from weighbridge.evaluation.manifest import _CREDENTIALS
 from weighbridge.evaluation.mlflow_engine import measured_metrics
 from weighbridge.evaluation.result import read_result
 
@@ -75,3 +77,13 @@ def test_mlflows_metrics_keep_the_result_contract() -> None:
 def test_with_more_than_one_dataset_the_slice_tells_which() -> None:
     (metric,) = measured_metrics({"r2_score": 0.5}, rows=7, part="new-customers")
     assert metric == {"name": "r2", "value": 0.5, "direction": "maximize", "n": 7, "unit": "ratio", "slice": "new-customers"}
+
+
+def test_credentials_lose_the_white_space_that_secrets_often_have() -> None:
+    environment = {"HF_TOKEN": "hf_x\n", "MLFLOW_TRACKING_PASSWORD": " p ", "OTHER": " kept\n"}
+    tidy_credentials(environment)
+    assert environment == {"HF_TOKEN": "hf_x", "MLFLOW_TRACKING_PASSWORD": "p", "OTHER": " kept\n"}
+
+
+def test_every_credential_of_a_pod_is_tidied() -> None:
+    assert set(CREDENTIALS) == {key for keys in _CREDENTIALS.values() for key in keys}

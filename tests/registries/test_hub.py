@@ -12,9 +12,12 @@ from weighbridge.api.base import LocalRef
 from weighbridge.api.references import DatasetReference, ModelReference
 from weighbridge.core.facts import ModelSnapshot
 from weighbridge.core.pin import fingerprint
-from weighbridge.registries.base import RegistryAbsent, RegistryFailed
+from weighbridge.registries.base import EntryFailed, RegistryAbsent, RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.hub import HubRegistry
+from weighbridge.registries.hub_files import listed
+from weighbridge.registries.hub_http import HubHttp
+from weighbridge.registries.hub_repo import find
 
 NAME, TOKEN = "org/model", "hf_owner"
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -162,6 +165,20 @@ def test_force_push_loses_a_commit_unless_a_tag_keeps_it(hub: Hub, server: Serve
     assert model(server).pin.digest != pin.digest
     hub.tag(MODELS, NAME, "kept", lost)
     assert model(server, lost).pin == pin
+
+
+def test_a_branch_that_moves_while_it_is_looked_at_is_not_missing(hub: Hub, server: Server) -> None:
+    lost = hub.commit(MODELS, NAME, FILES)
+    url, token = f"http://127.0.0.1:{server.server_port}", Credentials({"HF_TOKEN": TOKEN})
+    with HubHttp(url, token, 10, LOCAL).inquiry(20) as inquiry:
+        by_name, by_commit = find(inquiry, "model", NAME, "main"), find(inquiry, "model", NAME, lost)
+        hub.commit(MODELS, NAME, FILES, orphan=True)
+        with pytest.raises(EntryFailed) as moved:
+            listed(by_name)
+        assert moved.value.reason == "RegistryUnavailable"
+        with pytest.raises(RegistryAbsent) as gone:
+            listed(by_commit)
+        assert gone.value.reason == "RevisionNotFound"
 
 
 @pytest.mark.parametrize(
@@ -413,7 +430,7 @@ def test_ordinary_models_are_safe(hub: Hub, server: Server, files: dict[str, byt
             "weights only as pickle (model.pkl) and brings code of its own (code)",
         ),
         (MLFLOW | {"MLmodel": mlmodel("model.skops", "skops", code="code"), "code/a.py": b"x"}, "brings code of its own (code)"),
-        (MLFLOW | {"pytorch_model.bin": b"x"}, "weights as pickle (pytorch_model.bin)"),
+        (MLFLOW | {"pytorch_model.bin": b"x"}, "weights only as pickle (pytorch_model.bin)"),
         (MLFLOW | {"config.json": told(auto_map={"AutoModel": "m.M"})}, "brings code of its own (auto_map in config.json)"),
         (
             {"m/" + path: content for path, content in MLFLOW.items()} | {"m/evil.py": b"x"},

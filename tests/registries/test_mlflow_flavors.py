@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from weighbridge.registries.base import RegistryAbsent
-from weighbridge.registries.mlflow_flavors import flavors_of, formats, unsafe
+from weighbridge.registries.mlflow_flavors import check_complete, flavors_of, formats, unsafe
 
 SKOPS = {"pickled_model": "model.skops", "serialization_format": "skops", "code": None}
 PYFUNC = {"env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"}}
@@ -119,3 +119,24 @@ def test_nonsense_in_a_flavor_is_no_trouble() -> None:
     found = flavors_of("m 1", "\n".join([*lines, f"flavors: {{sklearn: {{{flavor}}}, x: {{data: ../../etc}}}}"]).encode())
     assert unsafe({"MLmodel": 1}, found) == ""
     assert formats({"MLmodel": 1}, found) == {"mlflow"}
+
+
+@pytest.mark.parametrize(
+    ("flavor", "files"),
+    [
+        ("tensorflow: {data: data, model_type: keras}", {"data/model.h5": 9}),
+        ("paddle: {pickled_model: model}", {"model.pdparams": 9, "model/x.pdmodel": 3}),
+        ("langchain: {model_data: m}", {"m/agent.pkl": 9, "m/model.safetensors": 1}),
+        ("transformers: {model_binary: model}", {"model/pytorch_model.bin": 9, "model/sub/decoy.safetensors": 1}),
+    ],
+)
+def test_a_decoy_makes_no_model_safe(flavor: str, files: dict[str, int]) -> None:
+    assert "pickle" in unsafe(files, flavors_of("m 1", f"flavors: {{{flavor}}}".encode()))
+
+
+@pytest.mark.parametrize("path", ["x/../model.pkl", "/model.pkl", ".."])
+def test_a_description_that_names_files_elsewhere_is_not_complete(path: str) -> None:
+    described = flavors_of("m 1", f"flavors: {{python_function: {{model_path: {path}}}}}".encode())
+    with pytest.raises(RegistryAbsent) as no:
+        check_complete("m 1", {"model.pkl": 9, "x/k": 1}, described)
+    assert no.value.reason == "ArtifactIncomplete"

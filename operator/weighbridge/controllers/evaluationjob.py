@@ -14,7 +14,7 @@ from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
 from ..core.subjects import Answers, Reference, ask, registry_not_found, subjects
-from ..evaluation.job import job_facts, report
+from ..evaluation.job import is_of, job_facts, report
 from ..evaluation.manifest import job_manifest
 from .ports import Ports, Store
 
@@ -68,7 +68,8 @@ class EvaluationJobController:
         facts = job_facts(body, resource)
         if resource.status.verdict is not None or facts.state == "Running":
             return facts, None
-        pods = await ports.cluster.list("v1", "Pod", namespace, {"batch.kubernetes.io/job-name": name})
+        found = await ports.cluster.list("v1", "Pod", namespace, {"batch.kubernetes.io/job-name": name})
+        pods = [pod for pod in found if is_of(pod, facts.uid)]
         digest = resource.status.resolved.model.digest if resource.status.resolved else ""
         handed = report(pods, digest) if facts.state in ("Complete", "Failed") else None
         return job_facts(body, resource, pods), handed

@@ -9,7 +9,7 @@ from ..api.modelversion import ModelVersion, Serving, TargetRef
 from ..api.references import pinned_source
 from ..core.election import pointer_value, standing
 from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
-from ..core.modelversion import CONFIRMED, about_to_serve, decide
+from ..core.modelversion import CONFIRMED, confirmed_since, decide
 from ..core.plan import Plan
 from ..core.versionfacts import VersionFacts
 from ..serving.deployment import newest_addresses, target_state
@@ -41,7 +41,9 @@ class ModelVersionController:
             # The answer comes from memory; a slow registry never holds up a rollback. Last, since its age counts.
             pin, source = resource.status.resolved, resource.spec.source
             wanted = pinned_source(source, pin) if pin else source
-            wait = CONFIRMED if about_to_serve(resource) else seconds(registry.spec.poll_interval)
+            wait, since = seconds(registry.spec.poll_interval), confirmed_since(resource)
+            if since is not None:
+                wait = min(CONFIRMED, max(0.0, (ports.now() - since).total_seconds()))
             snapshot = ports.registries.model(registry, wanted, resource.key, max_age=wait)
             last_write = ports.registries.last_write(registry, resource.key)
         return VersionFacts(

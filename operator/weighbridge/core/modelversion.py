@@ -1,7 +1,7 @@
 """What should happen to a ModelVersion: pin, lineage, evidence, serving, write-back, drift; then one summary of it all."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
@@ -21,6 +21,8 @@ from .writeback import write_back
 _LONGEST_HISTORY = 20
 CONFIRMED = 5.0
 """Seconds the registry's word may be old when a version is given a target it never had."""
+_STAMPED = timedelta(seconds=1)
+"""Times in status are whole seconds, rounded down."""
 _ASK_AGAIN = 0.5
 """Seconds until the next look at a promotion whose answer is on its way, which also wakes by itself."""
 
@@ -95,23 +97,33 @@ def _claims(version: ModelVersion, target: TargetRef, facts: VersionFacts) -> li
 def _serve(version: ModelVersion, entry: Serving, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
     target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
     claims = _claims(version, entry.target_ref, facts)
-    confirmed = _confirmed(facts, now)
-    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now, confirmed))
+    hold = _confirmed(version, facts, now)
+    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now, hold))
 
 
-def about_to_serve(version: ModelVersion) -> bool:
-    """Whether it passed everything and may be given a target it never had: then the registry is asked again shortly before."""
+def confirmed_since(version: ModelVersion) -> datetime | None:
+    """From when on the registry's word counts for a first promotion that waits for it; None where none does.
+
+    Only what was said after the promotion was wished tells that nothing has changed since the evaluation."""
+    said = find(version.status.conditions, "Serving")
+    if not _about_to_serve(version) or said is None or said.status != "Unknown":
+        return None
+    return said.last_transition_time + _STAMPED
+
+
+def _about_to_serve(version: ModelVersion) -> bool:
+    """Whether it passed everything and may be given a target it never had."""
     evaluated = find(version.status.conditions, "Evaluated")
     standings = [standing(version, entry.target_ref) for entry in _claimed(version)]
     never = any(state is None or (state.state == "Waiting" and state.repointed_at is None) for state in standings)
     return evaluated is not None and evaluated.status == "True" and never
 
 
-def _confirmed(facts: VersionFacts, now: datetime) -> Hold | None:
+def _confirmed(version: ModelVersion, facts: VersionFacts, now: datetime) -> Hold | None:
     """None where the registry has just confirmed the pin; else what the promotion waits for."""
-    waits = "promoted once the registry confirms the version again"
+    waits, since = "promoted once the registry confirms the version again", confirmed_since(version)
     match facts.snapshot:
-        case Known(at=at) if (now - at).total_seconds() <= CONFIRMED:
+        case Known(at=at) if since is not None and at >= since and (now - at).total_seconds() <= CONFIRMED:
             return None
         case Failed(reason=reason, message=message, retry_after=retry_after):
             return Hold(Draft("Serving", None, reason, f"{waits}: {message}"), retry_after)

@@ -4,11 +4,21 @@ Knows the registries there are, and nothing of engines: any program of ours that
 be proved is not handed out.
 """
 
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from . import fetch_hub, fetch_mlflow
 from .refusal import Refusal
 from .task import EXIT_SUBJECT_CHANGED, Task, TaskDataset
+
+CREDENTIALS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "HF_TOKEN")
+
+
+def tidy_credentials(environment: MutableMapping[str, str]) -> None:
+    """Takes away the white space around credentials that `echo | base64` leaves in a Secret. Pre-flight asked without it."""
+    for key in CREDENTIALS:
+        if key in environment:
+            environment[key] = environment[key].strip()
 
 
 def fetch_model(task: Task, scratch: Path) -> Path:

@@ -53,6 +53,11 @@ def job_facts(job: Mapping[str, Any], owner: EvaluationJob, pods: Sequence[Mappi
     )
 
 
+def is_of(pod: Mapping[str, Any], uid: str) -> bool:
+    """Whether the Job of this uid is the pod's controller. The label alone says nothing: anybody puts it on a pod by hand."""
+    return any(each.get("uid") == uid and each.get("controller") for each in pod["metadata"].get("ownerReferences", ()))
+
+
 def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
     """What the reporter of the pod that ended last handed over; None where no pod has any."""
     ordered = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)

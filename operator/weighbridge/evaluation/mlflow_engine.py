@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..core.tables import SUFFIXES
-from .fetch import fetch_dataset, fetch_model
+from .fetch import fetch_dataset, fetch_model, tidy_credentials
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
 
@@ -47,6 +47,7 @@ _METRICS = {
 def main() -> int:
     """Carries out the task of the environment. Returns the exit code."""
     try:
+        tidy_credentials(os.environ)
         task, result = _task(os.environ)
         with tempfile.TemporaryDirectory() as scratch:
             metrics = _evaluate(task, Path(scratch))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote
 
-from .base import RegistryAbsent, RegistryFailed
+from .base import EntryFailed, RegistryAbsent, RegistryFailed
 from .hub_answer import DISABLED, Answer, not_understood
 from .hub_http import Inquiry
 from .records import Record, integer, text
@@ -49,6 +49,8 @@ class Repo:
     sha: str
     info: Record
     notice: str
+    named: bool = False
+    """Whether it was asked for by a name that may move, not by its commit."""
 
     @property
     def what(self) -> str:
@@ -66,6 +68,9 @@ class Repo:
 
     def refused(self, answer: Answer) -> RegistryAbsent | RegistryFailed:
         """What it means that the Hub answers so about this repository."""
+        if self.named and answer.code == "RevisionNotFound":
+            text_of_it = f"{self.id} was changed while it was looked at: its commit {self.sha[:12]} is gone again; asking once more"
+            return EntryFailed("RegistryUnavailable", text_of_it)
         return refusal(self.inquiry, answer, self.kind, self.id, self.sha)
 
     def check_access(self) -> None:
@@ -134,7 +139,7 @@ def find(inquiry: Inquiry, kind: Kind, name: str, revision: str) -> Repo:
     if info.get("disabled") is True:
         raise _disabled(kind, id_)
     notice = f"{name} is called {id_} now; name it so, before somebody else takes the old name" if id_ != name else ""
-    return Repo(inquiry, kind, id_, sha, info, notice)
+    return Repo(inquiry, kind, id_, sha, info, notice, named=revision != sha)
 
 
 def refusal(inquiry: Inquiry, answer: Answer, kind: Kind, name: str, revision: str) -> RegistryAbsent | RegistryFailed:

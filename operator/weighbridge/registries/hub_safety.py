@@ -12,9 +12,9 @@ from .base import RegistryAbsent
 from .hub_answer import Answer
 from .hub_files import content
 from .hub_formats import formats
-from .hub_pickles import unpickled
 from .hub_repo import File, Repo
 from .mlflow_files import DESCRIPTION
+from .pickles import unpickled
 
 _MOST_READ, _LARGEST_READ = 12, 2 * 1024 * 1024
 """How many descriptions of a repository are read, of those with the same content one, and how large one may be, in bytes."""

@@ -71,7 +71,7 @@ class MlflowRegistry:
                 "version or alias instead of revision",
             )
         inquiry = self._http.inquiry(self._budget)
-        entry = _entry(inquiry, ref.name, ref.version if ref.version is not None else _aliased(inquiry, ref.name, ref.alias or ""))
+        entry = _entry(inquiry, ref.name, ref.version) if ref.version is not None else _aliased(inquiry, ref.name, ref.alias or "")
         what = f"{text(entry, 'name', 256)} {text(entry, 'version', 64)}"
         _check_ready(what, text(entry, "status", 64))
         created_at = _created(inquiry, entry)
@@ -133,14 +133,14 @@ class MlflowRegistry:
             )
 
 
-def _aliased(inquiry: Inquiry, name: str, alias: str) -> str:
-    """The version an alias points at. The server answers 400 for a missing alias and 404 for a missing model."""
+def _aliased(inquiry: Inquiry, name: str, alias: str) -> Record:
+    """The entry of the version an alias points at. The server answers 400 for a missing alias and 404 for a missing model."""
     answer = inquiry.get("/api/2.0/mlflow/registered-models/alias", one("model_version"), name=name, alias=alias)
     if answer.status == 200:
         found = inner(answer.record, "model_version")
         if found.get("name") != name:
             raise _another(inquiry, f"{name} by its alias {alias}")
-        return text(found, "version", 64)
+        return found
     _check_model(inquiry, name)
     if answer.error_code not in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"):
         raise _not_understood(inquiry, answer)

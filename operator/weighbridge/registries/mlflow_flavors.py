@@ -13,6 +13,7 @@ import yaml
 
 from .base import RegistryAbsent
 from .mlflow_files import DESCRIPTION
+from .pickles import covered
 from .records import text
 
 Flavors: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -33,21 +34,25 @@ _SUFFIXES = {
         ".statsmodels",
         ".pmd",
         ".fastai",
+        ".pdparams",
+        ".pdopt",
     ),
     "safetensors": (".safetensors",),
     "skops": (".skops",),
     "onnx": (".onnx",),
     "gguf": (".gguf",),
-    "keras": (".keras", ".h5", ".weights.h5"),
+    "hdf5": (".h5", ".hdf5"),
+    "keras": (".keras",),
     "lightgbm": (".lgb",),
     "catboost": (".cbm",),
     "xgboost": (".xgb", ".ubj"),
     "savedmodel": ("saved_model.pb",),
 }
 _PICKLED_BIN = re.compile(r"(^|/)(pytorch_model|adapter_model|training_args)[^/]*\.bin$")
-_WEIGHTS = ("safetensors", "onnx", "gguf", "skops")
 _UNPICKLE = {"pytorch", "statsmodels", "pmdarima", "fastai", "dspy"}
 """Flavors whose loader unpickles, whatever their files are called. MLflow loads `.pt2` with `weights_only=False`."""
+_RUN_CODE = {"pickle", "hdf5"}
+"""Formats whose loaders run what they find; Keras keeps marshalled code in HDF5."""
 _CODE = (".py", ".pyc", ".so")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST, _MOST_PARTS = 100, 100_000
@@ -69,6 +74,12 @@ def flavors_of(what: str, description: bytes) -> Flavors:
 
 def check_complete(what: str, files: Mapping[str, int], flavors: Flavors) -> None:
     """Every file that the description names is there and not empty. Raises RegistryAbsent(ArtifactIncomplete) naming the file."""
+    for name in sorted(raw for flavor in flavors.values() for raw in _raw(flavor)):
+        if name.startswith("/") or ".." in name.split("/"):
+            raise RegistryAbsent(
+                "ArtifactIncomplete",
+                f"{DESCRIPTION} of {what} names {name[:200]}, which is no file of it; register it again",
+            )
     for name in sorted({name for flavor in flavors.values() for name in _named(flavor)}):
         sizes = [files[path] for path in _below(name, files)]
         if not any(sizes):
@@ -107,18 +118,14 @@ def _check_harmless(description: bytes) -> None:
 
 def _pickles(files: Mapping[str, int], flavors: Flavors) -> set[str]:
     """Files that are unpickled when the model is loaded."""
-    found = set[str]()
+    found = {path for path in files if _format(path) in _RUN_CODE and not covered(path, files)}
     skops = flavors.get("sklearn", {}).get("serialization_format") == "skops"
     for name, flavor in flavors.items():
         loaders = {name, text(flavor, "loader_module", 256).removeprefix("mlflow.").partition(".")[0]}
         for key in _DATA:
             data = _below(_clean(flavor.get(key)), files)
             if loaders & _UNPICKLE or key == "python_model" or ("sklearn" in loaders and not skops):
-                found.update([path for path in data if _format(path) == "pickle"] or data)
-            elif len(data) == 1 or not any(_format(path) in _WEIGHTS for path in data):
-                found.update(path for path in data if _format(path) == "pickle")
-            else:
-                found.update(path for path in data if path.endswith(".cloudpickle"))
+                found.update([path for path in data if _format(path) in _RUN_CODE] or data)
         if flavor.get("serialization_format") in ("pickle", "cloudpickle"):
             found.update(_below(_clean(flavor.get("pickled_model") or flavor.get("data")), files))
     return found
@@ -139,16 +146,20 @@ def _format(path: str) -> str | None:
 
 def _named(flavor: Mapping[str, Any]) -> set[str]:
     """Files and folders, relative to the model's folder, that a flavor cannot be loaded without."""
+    return {name for name in map(_clean, (*_raw(flavor), _script(flavor))) if name}
+
+
+def _raw(flavor: Mapping[str, Any]) -> list[str]:
+    """The same as they are written, the model as a script apart: that may be a path on the machine it comes from."""
     found = [flavor.get(key) for key in _NAMES_FILE]
     environment = flavor.get("env")
     found += list(environment.values()) if isinstance(environment, dict) else [environment]
     if environment:
         found.append("requirements.txt")
-    found.append(_script(flavor))
     artifacts = flavor.get("artifacts")
     if isinstance(artifacts, dict):
         found += [entry.get("path") for entry in artifacts.values() if isinstance(entry, dict)]
-    return {name for name in map(_clean, found) if name}
+    return [name for name in found if isinstance(name, str)]
 
 
 def _script(flavor: Mapping[str, Any]) -> str:

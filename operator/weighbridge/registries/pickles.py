@@ -6,6 +6,7 @@ by. What nobody is known to take instead is unpickled.
 
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from .hub_formats import code_in_data
 
@@ -36,7 +37,7 @@ def unpickled(sizes: Mapping[str, int], weights: Mapping[str, str], parts: Mappi
     safe = {index for index, each in parts.items() if all(part.endswith(".safetensors") for part in each)}
     asked = named.union(*(each for index, each in parts.items() if ".safetensors.index." in index))
     risky = code_in_data(sizes)
-    found = {path: each for path, each in risky.items() if path in asked or not _covered(path, sizes, safe)}
+    found = {path: each for path, each in risky.items() if path in asked or not covered(path, sizes, safe)}
     if not found:
         return ""
     path = min(found, key=lambda each: (each not in weights, each))
@@ -45,7 +46,8 @@ def unpickled(sizes: Mapping[str, int], weights: Mapping[str, str], parts: Mappi
     return f"{what}{only} as {_SAYS[found[path]]} ({path[:150]})"
 
 
-def _covered(path: str, sizes: Mapping[str, int], safe: set[str]) -> bool:
+def covered(path: str, sizes: Mapping[str, int], safe: AbstractSet[str] = frozenset()) -> bool:
+    """Whether a loader takes a safe file in place of this one. `safe`: indexes that name safetensors alone."""
     folder, slash, name = path.rpartition("/")
     stem, _, suffix = name.rpartition(".")
     if standard := _STANDARD.match(_PART.sub("", stem)):
