@@ -4,13 +4,14 @@ Nobody downloads weights to find that out: the Hub lists sizes and digests, and 
 but small descriptions.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from .base import RegistryAbsent, RegistryFailed
+from .base import EntryFailed, RegistryAbsent, RegistryFailed
 from .hub_answer import Answer, not_understood
 from .hub_formats import weights
 from .hub_repo import File, Repo, file_of
@@ -57,11 +58,17 @@ def some_paths(repo: Repo) -> list[str]:
     return [path for answer in islice(_pages(repo, "", recursive=True), 1) if answer.status == 200 for path in _files(repo, answer)]
 
 
-def content(repo: Repo, path: str) -> Answer:
-    """A small file that is kept in git. Raises RegistryAbsent and RegistryFailed where it cannot be read."""
+def content(repo: Repo, path: str, file: File) -> Answer:
+    """A small file that is kept in git, proved by git's own id of its content. Raises RegistryAbsent and RegistryFailed where it
+    cannot be read, or where something else came: a login page is no description."""
     answer = repo.inquiry.bytes(repo.content(path))
     if answer.status != 200:
         raise repo.refused(answer)
+    if hashlib.sha1(b"blob %d\0" % len(answer.body) + answer.body, usedforsecurity=False).hexdigest() != file.blob:
+        raise EntryFailed(
+            "RegistryMisconfigured",
+            f"{repo.inquiry.host} answers with something else than {path[:200]} of {repo.what}; check what is in front of it",
+        )
     return answer
 
 
@@ -111,7 +118,7 @@ def _parts(repo: Repo, files: Mapping[str, File], path: str) -> frozenset[str]:
     """What an index names, all of it there; empty where it is too large to be read here: the numbering of the parts has to do."""
     if files[path].sha256 or files[path].size > _LARGEST_READ:
         return frozenset()
-    index: Record = content(repo, path).record if files[path].size else {}
+    index: Record = content(repo, path, files[path]).record if files[path].size else {}
     parts = index.get("weight_map")
     if not isinstance(parts, dict) or not parts or not all(isinstance(each, str) for each in parts.values()):
         raise _incomplete(repo, f"{path[:200]} is damaged: it names no parts")

@@ -104,5 +104,5 @@ class _Reader:
         if file.size > _LARGEST_READ:
             raise _Hidden(f"{path[:150]} cannot be looked into: it is larger than {_LARGEST_READ >> 20} MiB")
         if file.blob not in self._known:
-            self._known[file.blob] = content(self._repo, path)
+            self._known[file.blob] = content(self._repo, path, file)
         return self._known[file.blob]
