@@ -66,7 +66,8 @@ def test_mlflow(tmp_path: Path, mlflow_here: MlflowServer) -> None:
 def test_the_hub(tmp_path: Path, hub: Hub) -> None:
     hub.create_repo(MODELS, "demo/classifier")
     hub.create_repo(DATASETS, "demo/holdout")
-    model = MANY | {"MLmodel": b"flavors: {python_function: {loader_module: m}}\n", "model.bin": b"weights", "README.md": b"---\n{}\n---\n"}
+    described = b"flavors: {python_function: {loader_module: m}}\n"
+    model = MANY | {"MLmodel": described, "model.bin": b"weights", "README.md": b"---\n{}\n---\n"}
     hub.commit(MODELS, "demo/classifier", model)
     hub.commit(DATASETS, "demo/holdout", DATA | {"data/big.parquet": b"table"})
     metadata = {"name": "hub", "namespace": "ns", "uid": "hub", "generation": 1}
