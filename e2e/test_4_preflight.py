@@ -185,11 +185,8 @@ def _jobs_of(stage: Stage, job: dict[str, Any]) -> list[str]:
 
 def _python(stage: Stage, program: str, *arguments: str) -> str:
     """What a program says that runs beside the MLflow server."""
-    return stage.kube.run("exec", "--stdin", "deployment/mlflow", "--", *_python_command(), *arguments, stdin=program)
-
-
-def _python_command() -> tuple[str, ...]:
-    return ("env", "MLFLOW_TRACKING_URI=http://localhost:5000", "python", "-W", "ignore", "-")
+    command = ("env", "MLFLOW_TRACKING_URI=http://localhost:5000", "python", "-W", "ignore", "-")
+    return stage.kube.run("exec", "--stdin", "deployment/mlflow", "--", *command, *arguments, stdin=program)
 
 
 def _version(number: str, *, stage: str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from .api.base import API_VERSION, LocalRef, ObjectMeta
 from .api.evaluationjob import EvaluationJob
 from .api.modelregistry import HuggingFaceConnection, MlflowConnection, ModelRegistry, ModelRegistrySpec, RegistryKind
 from .controllers.ports import ClusterError
-from .core.subjects import subjects
 from .registries.addresses import Network
 from .registries.base import RegistryFailed
 from .registries.credentials import Credentials
@@ -175,11 +174,6 @@ async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncI
         yield InCluster(Cluster(connection), place, environment)
     finally:
         await connection.close()
-
-
-def named(job: EvaluationJob) -> set[str]:
-    """The ModelRegistries an evaluation names."""
-    return {reference.registry_ref.name for subject in subjects(job.spec) for reference in subject.references}
 
 
 def told(error: ClusterError, what: str) -> CannotTell | Misused:

@@ -23,8 +23,8 @@ from .api.references import DatasetPin, ModelPin, ModelReference
 from .core.checks import Asked, registry_checks, subject_checks
 from .core.facts import Absent, Fact, Failed, Known, ModelSnapshot
 from .core.preflight import Examination, examine
-from .core.subjects import Reference, Subject, ask, registry_not_found, subjects
-from .places import CannotTell, Misused, Place, evaluation, named, of_environment, open_cluster
+from .core.subjects import Reference, Subject, ask, registry_names, registry_not_found, subjects
+from .places import CannotTell, Misused, Place, evaluation, of_environment, open_cluster
 from .registries.base import Registry, RegistryAbsent, RegistryFailed
 from .registries.connections import connect
 from .registries.discretion import Discretion
@@ -92,7 +92,7 @@ async def _of_cluster(options: argparse.Namespace, given: EvaluationJob | None, 
     namespace = options.namespace or (given.metadata.namespace if given else "")
     async with open_cluster(namespace, os.environ) as cluster:
         job = await cluster.evaluation(stored) if stored else given
-        return job, await cluster.place(named(job) if job else {options.registry})
+        return job, await cluster.place(registry_names(job.spec) if job else {options.registry})
 
 
 def _with_policy(place: Place, unsafe: str | None) -> Place:

@@ -13,7 +13,7 @@ from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_c
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
-from ..core.subjects import Answers, Reference, ask, registry_not_found, subjects
+from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
 from ..evaluation.job import is_of, job_facts, report
 from ..evaluation.manifest import job_manifest
 from .ports import Ports, Store
@@ -33,7 +33,7 @@ class EvaluationJobController:
     async def observe(self, resource: EvaluationJob, ports: Ports) -> EvaluationFacts:
         namespace = resource.metadata.namespace
         wanted = subjects(resource.spec)
-        names = {reference.registry_ref.name for subject in wanted for reference in subject.references}
+        names = registry_names(resource.spec)
         registries = {name: found for name in names if (found := ports.store.registry(namespace, name)) is not None}
         job, handed = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
@@ -95,9 +95,6 @@ class EvaluationJobController:
         if kind == "ModelRegistry":
             name = metadata["name"]
             return [
-                job.key
-                for job in store.evaluations(namespace)
-                if job.status.verdict is None
-                and any(each.registry_ref.name == name for subject in subjects(job.spec) for each in subject.references)
+                job.key for job in store.evaluations(namespace) if job.status.verdict is None and name in registry_names(job.spec)
             ]
         return ()

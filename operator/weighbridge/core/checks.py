@@ -15,7 +15,6 @@ from .subjects import Answers, Reference, Subject, what
 
 Asked: TypeAlias = list[tuple[Subject, Answers]]
 _PASSED: Mapping[Layer, str] = {
-    "Exists": "exists",
     "Access": "readable for the evaluation's pod",
     "Complete": "every file is there",
     "Format": "loads without running code of its own",
@@ -82,30 +81,24 @@ def subject_checks(subject: Subject, answers: Answers, registries: Mapping[str, 
 
 def _layers_of(name: str, reference: Reference, answer: Fact[Any], registry: ModelRegistrySpec | None) -> Iterator[Check]:
     name_of_it = what(reference)
+    said = {**_PASSED, "Exists": f"{name_of_it} exists"}
     applicable = LAYERS if isinstance(reference, ModelReference) else LAYERS[:-1]
     stop: tuple[Layer, Literal["Failed", "Waiting"], str, str] | None = None
-    format_said = _PASSED["Format"]
-    exists_said = _PASSED["Exists"]
     match answer:
         case Known(value=ModelSnapshot() as found):
-            exists_said = f"{found.pin.version}{f'; {found.notice}' if found.notice else ''}"
+            said["Exists"] = f"{name_of_it} is {found.pin.version}{f'; {found.notice}' if found.notice else ''}"
             if registry is not None and (text := refusal(registry, found)):
                 stop = ("Format", "Failed", "UnsafeFormat", text)
             elif found.unsafe:
-                format_said = f"can run code when it is loaded, which unsafeFormats allows: {found.unsafe}"
+                said["Format"] = f"can run code when it is loaded, which unsafeFormats allows: {found.unsafe}"
         case Known(value=pin):
-            exists_said = pin.revision
+            said["Exists"] = f"{name_of_it} is {pin.revision}"
         case Absent(reason=reason, message=message):
             stop = (layer(reason), "Failed", reason, message)
         case Failed(reason=reason, message=message):
             stop = (layer(reason), "Waiting", reason, message)
         case Pending():
             stop = ("Exists", "Waiting", "Checking", "waiting for the registry's answer")
-    said = {
-        **_PASSED,
-        "Exists": f"{name_of_it} is {exists_said}" if isinstance(answer, Known) else f"{name_of_it} exists",
-        "Format": format_said,
-    }
     hidden = stop is not None and stop[2] in MAY_NOT_EXIST
     for each in applicable:
         if hidden and each == "Exists":

@@ -33,6 +33,11 @@ def subjects(spec: EvaluationJobSpec) -> tuple[Subject, ...]:
     return (Subject("Model", (spec.model, *spec.fallback.models)), *(_dataset(ref) for ref in spec.datasets))
 
 
+def registry_names(spec: EvaluationJobSpec) -> set[str]:
+    """The ModelRegistries it names, those of fallbacks included."""
+    return {reference.registry_ref.name for subject in subjects(spec) for reference in subject.references}
+
+
 def ask(subject: Subject, question: Callable[[Reference], Fact[Any]]) -> Answers:
     """Asks for one reference after the other, as long as the one before definitely does not exist."""
     answers: list[Fact[Any]] = []

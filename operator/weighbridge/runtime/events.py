@@ -47,7 +47,7 @@ class Recorder:
         """Tells of every condition that differs between the two statuses of the resource: what a person should be warned of in the
         log too, which is not lost with an Event."""
         changed = tuple(transitions(before.conditions, after.conditions))
-        for condition in filter(is_bad, changed):
+        for condition in filter(_is_bad, changed):
             fields = {
                 "key": str(resource.key),
                 "condition": condition.type,
@@ -76,7 +76,7 @@ class Recorder:
             "action": condition.type,
             "reason": condition.reason,
             "note": condition.message or condition.reason,
-            "type": "Warning" if is_bad(condition) else "Normal",
+            "type": "Warning" if _is_bad(condition) else "Normal",
             "regarding": {
                 "apiVersion": API_VERSION,
                 "kind": resource.info.kind,
@@ -99,7 +99,7 @@ def transitions(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> 
             yield condition
 
 
-def is_bad(condition: Condition) -> bool:
+def _is_bad(condition: Condition) -> bool:
     """Whether a person should be warned of it."""
     if condition.type in _BAD_WHEN_TRUE:
         return condition.status == "True"
