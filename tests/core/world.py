@@ -168,6 +168,8 @@ class World:
         self.outage = False
         for _ in range(60):
             wrote = [self.reconcile(number) for number in sorted(self.versions)]
+            # Who wants to look again within the second waits for an answer, and is not at rest.
+            wrote += [(self.plan(number).requeue_after or 60.0) < 1.0 for number in self.versions]
             before = (self.rollout, sum(job.status.verdict is None for job in self.evaluations.values()))
             self.step_evaluations()
             self.step_rollout()
