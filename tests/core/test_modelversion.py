@@ -9,7 +9,8 @@ import pytest
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.base import Key
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
-from weighbridge.api.modelversion import FINALIZER, TargetRef
+from weighbridge.api.modelversion import FINALIZER
+from weighbridge.api.serving import TargetRef
 from weighbridge.core.conditions import find
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, RolloutState
 from weighbridge.core.modelversion import decide

@@ -102,9 +102,7 @@ def target(pointer: str | None, *, state: str = "Complete", serving: dict[str, i
     fields: dict[str, Any] = {
         "uid": "deployment",
         "resource_version": "1",
-        "has_container": True,
         "pointer": pointer,
-        "from_other_source": False,
         "other_applier": None,
         "rollout": RolloutState(
             state, "CrashLoop" if state == "Failed" else "", "pod server-1 crashed" if state == "Failed" else ""

@@ -9,8 +9,8 @@ from typing import Any
 
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
-from weighbridge.api.modelversion import TargetRef
 from weighbridge.api.references import ModelPin
+from weighbridge.api.serving import TargetRef
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, TargetState
 from weighbridge.core.modelversion import decide
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, WriteRegistry

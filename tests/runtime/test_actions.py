@@ -9,8 +9,9 @@ from tests.conftest import RealServer
 from tests.runtime.bench import Bench, always_plan
 
 from weighbridge.api.base import API_VERSION, Key
-from weighbridge.api.modelversion import FINALIZER, Pointer, TargetRef
+from weighbridge.api.modelversion import FINALIZER
 from weighbridge.api.references import ModelPin
+from weighbridge.api.serving import Pointer, TargetRef
 from weighbridge.core.facts import WriteOrder
 from weighbridge.core.plan import Create, Delete, Plan, Repoint, SetFinalizer, Wake, WriteRegistry
 from weighbridge.runtime.cluster import Cluster

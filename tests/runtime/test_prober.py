@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from weighbridge.api.modelversion import HttpGet, Probe
+from weighbridge.api.serving import HttpGet, Probe
 from weighbridge.core.facts import ProbeOutcome
 from weighbridge.runtime.prober import HttpProber
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from weighbridge.api.modelversion import Pointer, TargetRef
+from weighbridge.api.serving import Pointer, TargetRef
 from weighbridge.core.plan import Repoint
 from weighbridge.serving.deployment import newest_addresses, pointer_patch, target_state
 

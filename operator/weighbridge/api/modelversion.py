@@ -5,12 +5,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .base import GROUP, ApiModel, Cel, Column, Conditions, Duration, KindInfo, Name, ObjectMeta, Resource, Text, rules
+from .base import GROUP, ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
 from .evaluationjob import EvaluationTemplate, VerdictName
 from .modelregistry import Stage
 from .references import Digest, Lineage, LineagePart, ModelPin, ModelReference
+from .serving import Serving
 
-RollbackTrigger = Literal["RolloutFailed", "ProbeFailed"]
+RollbackTrigger = Literal["RolloutFailed", "ProbeFailed", "Revoked", "EvaluationFailed", "Alert"]
 DriftType = Literal["Pointer", "Serving", "Registry", "Artifact", "Revoked", "Unknown"]
 _OWN_EVIDENCE = "a version is promoted on its own evidence alone: remove fallback (an EvaluationJob of yours may have one)"
 _ONE_BAR = "every evaluation needs at least one gate rule: without a bar nothing can pass"
@@ -19,7 +20,7 @@ _ONE_BAR = "every evaluation needs at least one gate rule: without a bar nothing
 class LineageRequirement(ApiModel):
     """Lineage the registry must know before the version may serve."""
 
-    require: Annotated[tuple[LineagePart, ...], Field(max_length=5, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
+    require: Annotated[tuple[LineagePart, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})] = ()
     """Parts that must be known. What is missing is named and blocks promotion."""
 
 
@@ -36,68 +37,6 @@ class Evaluation(ApiModel):
     """The EvaluationJob to run, without its model."""
 
 
-class TargetRef(ApiModel):
-    """A serving workload of the same namespace."""
-
-    api_version: Annotated[Literal["apps/v1"], Field()] = "apps/v1"
-    """API version of the workload."""
-    kind: Literal["Deployment"] = "Deployment"
-    """Kind of the workload."""
-    name: Name
-    """Name of the workload."""
-
-
-class Pointer(ApiModel):
-    """The one field of the workload that names the model; the operator owns it and nothing else there."""
-
-    container: Annotated[str, Field(min_length=1, max_length=63)]
-    """Name of the container."""
-    env: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Environment variable that names the model to serve. The container must declare it; a declaration without value will do."""
-    value: Annotated[
-        str,
-        Field(min_length=1, max_length=512),
-        Cel(
-            "self.contains('{uri}') || self.contains('{version}') || self.contains('{digest}')",
-            "the value must name the version: use {uri}, {version} or {digest}",
-        ),
-    ] = "{uri}"
-    """Template of the value over the pin: {uri}, {name}, {version}, {digest}."""
-
-
-class HttpGet(ApiModel):
-    """A request that the new version must answer."""
-
-    path: Annotated[str, Field(max_length=512, pattern=r"^/[^\s]*$")] = "/"
-    """Path of the request."""
-    port: Annotated[int, Field(ge=1, le=65535)]
-    """Port of the pod."""
-
-
-class Probe(ApiModel):
-    """Proof that the new version answers, asked of its pods."""
-
-    http_get: HttpGet
-    """Each new pod must answer this request with status 200."""
-    expect: Annotated[str, Field(max_length=256)] | None = None
-    """Text that the answer must contain."""
-
-
-class Serving(ApiModel):
-    """A workload that this version claims while it is in the stage."""
-
-    stage: Literal["Staging", "Production"] = "Production"
-    """The stage in which the version claims the workload."""
-    target_ref: TargetRef
-    """The workload to point at this version."""
-    pointer: Pointer
-    """The field of the workload that names the model."""
-    progress_deadline: Duration = "10m"
-    """Longest time from re-pointing to proof; after it the rollout has failed."""
-    probe: Probe | None = None
-    """Proof that the new version answers, beyond the workload's own readiness."""
-
-
 class Rollback(ApiModel):
     """What takes the target away from this version again."""
 
@@ -106,8 +45,17 @@ class Rollback(ApiModel):
     on: Annotated[tuple[RollbackTrigger, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
         "RolloutFailed",
         "ProbeFailed",
+        "Revoked",
+        "EvaluationFailed",
     )
-    """What it reacts to."""
+    """What it reacts to, while it is promoted and for as long as it serves. RolloutFailed: pods that crash, get no image or are not
+    ready in time. ProbeFailed: wrong answers. Revoked: the registry deleted the version or says that it is rejected (tag
+    `weighbridge.dev/rejected`, or the alias `rejected`). EvaluationFailed: a later evaluation failed. Alert: Alertmanager sent an
+    alert on the version. A request by annotation, demotion and deletion are wishes and always count."""
+    cooldown: Duration = "5m"
+    """After a rollback to this version: alerts that began within this time still speak of the version before, and do not count."""
+    retention: Duration = "24h"
+    """How long a version that was replaced is kept as the way back: until then, lowering its stage needs a reason."""
 
 
 class ModelVersionSpec(ApiModel):
@@ -163,10 +111,10 @@ class EvaluationState(ApiModel):
 
 
 class Rejection(ApiModel):
-    """Why this version may not serve on a target any more; holds for this generation and content."""
+    """Why this version may not serve on a target any more; holds for this generation and content, until a retry is asked for."""
 
     reason: Annotated[str, Field(max_length=64)]
-    """RolloutFailed or ProbeFailed."""
+    """RolloutFailed, ProbeFailed, Alert or Requested."""
     message: Text = ""
     """What was seen."""
     at: datetime
@@ -196,8 +144,27 @@ class ServingState(ApiModel):
     """When the pointer was given to this version."""
     since: datetime | None = None
     """Since when this version is proved to serve."""
+    until: datetime | None = None
+    """When another version took over."""
+    failing_since: datetime | None = None
+    """Since when its answers to the probe are wrong, while it serves."""
+    taken: Annotated[tuple[datetime, ...], Field(max_length=4)] = ()
+    """When the target was last given to this version; too often within an hour is flapping."""
+    rollback: bool = False
+    """Whether it was given the target back because another version failed."""
     rejection: Rejection | None = None
     """Why it may not serve here any more."""
+
+
+class Requests(ApiModel):
+    """The requests by annotation that were followed, so that each is followed once."""
+
+    rollback: Annotated[str, Field(max_length=1024)] = ""
+    """Value of `weighbridge.dev/rollback`."""
+    retry: Annotated[str, Field(max_length=1024)] = ""
+    """Value of `weighbridge.dev/retry`."""
+    alert: Annotated[str, Field(max_length=1024)] = ""
+    """Value of `weighbridge.dev/alert`."""
 
 
 class RegistryState(ApiModel):
@@ -209,6 +176,8 @@ class RegistryState(ApiModel):
     """Own tags, as read back."""
     written_at: datetime | None = None
     """When they were last changed."""
+    enforced: Annotated[int, Field(ge=0)] = 0
+    """How often an alias somebody moved was taken back."""
 
 
 class Drift(ApiModel):
@@ -251,6 +220,8 @@ class ModelVersionStatus(ApiModel):
     """The evaluations."""
     serving: Annotated[tuple[ServingState, ...], Field(max_length=4)] = ()
     """The claimed workloads."""
+    requests: Requests = Requests()
+    """Requests that were followed."""
     registry: RegistryState = RegistryState()
     """What the registry was told."""
     drift: Annotated[tuple[Drift, ...], Field(max_length=8)] = ()
@@ -258,7 +229,7 @@ class ModelVersionStatus(ApiModel):
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=20)] = ()
     """The last changes, oldest first."""
     conditions: Conditions = ()
-    """`Resolved`, `LineageComplete`, `Evaluated`, `Serving`, `RegistrySynced`, `InSync`, `Ready`, `Reconciling`, `Stalled`."""
+    """`Resolved`, `LineageComplete`, `Evaluated`, `Serving`, `RegistrySynced`, `InSync`, `RollbackReady`, `Ready`, `Reconciling`, `Stalled`."""
 
 
 class ModelVersion(Resource):

@@ -168,10 +168,14 @@ class Lineage(ApiModel):
     """Models this one was made from."""
     licence: Annotated[str, Field(max_length=128)] = ""
     """Licence, as the registry names it."""
+    dependencies: Annotated[str, Field(max_length=512)] = ""
+    """What the artifact says it needs to be loaded, for people: `requirements.txt: mlflow==3.17.2, scikit-learn==1.8.0 and 3 more`."""
+    signature: Annotated[str, Field(max_length=512)] = ""
+    """Inputs and outputs the artifact declares, for people: `30 inputs, 1 output`."""
     parameters: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=64)] = {}
     """Parameters of the run."""
     metrics: Annotated[dict[str, float], Field(max_length=64)] = {}
     """Metrics of the run, as reported by training."""
 
 
-LineagePart = Literal["Code", "Data", "Run", "Parameters", "Metrics"]
+LineagePart = Literal["Code", "Data", "Run", "Parameters", "Metrics", "Dependencies", "Signature", "BaseModel"]

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from ..api.base import Key, seconds
-from ..api.modelversion import ModelVersion, Serving, TargetRef
+from ..api.modelversion import ModelVersion
 from ..api.references import pinned_source
+from ..api.serving import Serving, TargetRef
 from ..core.election import pointer_value, standing
 from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 from ..core.modelversion import CONFIRMED, confirmed_since, decide

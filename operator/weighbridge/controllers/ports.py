@@ -8,8 +8,9 @@ from typing import Any, Protocol, TypeVar
 from ..api.base import Key, Resource
 from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import ModelRegistry
-from ..api.modelversion import ModelVersion, Probe
+from ..api.modelversion import ModelVersion
 from ..api.references import DatasetPin, DatasetReference, ModelReference
+from ..api.serving import Probe
 from ..core.facts import Fact, Failed, ModelSnapshot, ProbeOutcome, ServerInfo
 from ..core.plan import Plan
 

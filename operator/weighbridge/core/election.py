@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..api.modelversion import ModelVersion, Rejection, Serving, ServingState, TargetRef
+from ..api.modelversion import ModelVersion, Rejection, ServingState
 from ..api.references import ModelPin
+from ..api.serving import Serving, TargetRef
 from .conditions import find
 
 _DAWN = datetime.min.replace(tzinfo=UTC)
@@ -116,8 +117,12 @@ def target_name(target: TargetRef) -> str:
 
 
 def pointer_value(entry: Serving, pin: ModelPin) -> str:
-    """The template of the pointer, filled from the pin; other braces stay as they are."""
-    value = entry.pointer.value
+    """The pointer's value that names the pinned version."""
+    return filled(entry.pointer.value, pin)
+
+
+def filled(value: str, pin: ModelPin) -> str:
+    """A template over the pin; other braces stay as they are."""
     for word, text in (("uri", pin.uri), ("name", pin.name), ("version", pin.version), ("digest", pin.digest)):
         value = value.replace(f"{{{word}}}", text)
     return value

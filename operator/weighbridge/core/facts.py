@@ -4,9 +4,9 @@ Failures are facts too: a time-out is a row in a table of `decide`, never an exc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from ..api.references import Lineage, ModelPin
 
@@ -116,22 +116,35 @@ class RolloutState:
 
 
 @dataclass(frozen=True)
+class Misfit:
+    """Why a target cannot be pointed at a model the way the version wants it."""
+
+    reason: str
+    """Stable word, e.g. `ContainerNotFound`."""
+    message: str
+
+
+@dataclass(frozen=True)
 class TargetState:
     """A serving workload as it is now."""
 
     uid: str
     resource_version: str
-    has_container: bool
-    """Whether the container of the pointer exists."""
     pointer: str | None
     """Value of the pointer; None where it is not set."""
-    from_other_source: bool
-    """The pointer takes its value from elsewhere (valueFrom), which the operator does not replace."""
     other_applier: str | None
     """Field manager that owns the pointer by server-side apply, other than the operator."""
     rollout: RolloutState
     serving: Mapping[str, int]
-    """Census: value of the pointer in ready pods, to their number."""
+    """Census: value of the pointer in ready pods, to their number. Where pods are not known: the pointer's value, once it serves."""
+    misfit: Misfit | None = None
+    """What makes the pointer impossible: no such container, a value from elsewhere, …"""
+    undeclared: Misfit | None = None
+    """The pointer is not there, which only matters before it was ever written: most likely its name is misspelt."""
+    not_yet: str = ""
+    """Why the wished value cannot be set just now without taking away what serves: a Service would have no ready pods."""
+    basis: Mapping[str, Any] = field(default_factory=dict)
+    """What of the workload the patch is built from (serving/): the other arguments, the place in a list, …"""
 
 
 @dataclass(frozen=True)
@@ -142,3 +155,5 @@ class ProbeOutcome:
     passed: int
     message: str = ""
     """What the first failing pod answered."""
+    wrong: int = 0
+    """Of those that did not pass: how many answered, and wrongly. Silence is no answer."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ..api.base import seconds
-from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Serving, TargetRef
+from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
+from ..api.serving import Serving, TargetRef
 from .conditions import Draft, Summary, find, settle, stamp
 from .election import Claim, claim, may_evaluate, standing, target_name
 from .evaluations import Evaluated, evaluate

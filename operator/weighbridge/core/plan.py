@@ -5,11 +5,11 @@ fact of the next one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ..api.base import Key
-from ..api.modelversion import Pointer, TargetRef
+from ..api.serving import Pointer, TargetRef
 from .facts import WriteOrder
 
 Cause: TypeAlias = Literal["Promotion", "Rollback", "Restore", "Adoption"]
@@ -44,6 +44,8 @@ class Repoint:
     uid: str
     resource_version: str
     cause: Cause
+    basis: Mapping[str, Any] = field(default_factory=dict)
+    """`TargetState.basis`, as it was seen."""
 
 
 @dataclass(frozen=True)

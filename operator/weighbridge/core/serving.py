@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ..api.base import Key, seconds
-from ..api.modelversion import FINALIZER, DriftType, Rejection, RollbackTrigger, Serving, ServingState
+from ..api.modelversion import FINALIZER, DriftType, Rejection, RollbackTrigger, ServingState
 from .conditions import Draft, find, stamp
 from .election import Claim, rejection, target_name, winner
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
@@ -34,7 +34,7 @@ def serve(situation: Situation) -> Outcome:
     last = last.model_copy(update={"observed": (target.pointer or "")[:1024]})
     if situation.version.spec.suspend:
         return _frozen(situation, last, target)
-    if trouble := _misfit(situation.entry, target, last):
+    if trouble := _misfit(target, last):
         reason, message = trouble
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, reason, message))
@@ -54,18 +54,11 @@ def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Ou
     return Outcome(last, draft)
 
 
-def _misfit(entry: Serving, target: TargetState, last: ServingState) -> tuple[str, str] | None:
-    where = target_name(entry.target_ref)
-    if not target.has_container:
-        return "ContainerNotFound", f"{where} has no container {entry.pointer.container}; correct serving.pointer.container"
-    if target.from_other_source:
-        return (
-            "PointerHasOtherSource",
-            f"{entry.pointer.env} of {where} takes its value from elsewhere (valueFrom); give it a value",
-        )
-    if target.pointer is None and not target.from_other_source and last.repointed_at is None:
-        declared = f"container {entry.pointer.container} of {where} declares no {entry.pointer.env}"
-        return "PointerNotFound", f"{declared}; correct serving.pointer.env, or declare it there (without a value)"
+def _misfit(target: TargetState, last: ServingState) -> tuple[str, str] | None:
+    if target.misfit is not None:
+        return target.misfit.reason, target.misfit.message
+    if target.undeclared is not None and target.pointer is None and last.repointed_at is None:
+        return target.undeclared.reason, target.undeclared.message
     return None
 
 
@@ -137,7 +130,7 @@ def _failed(situation: Situation, state: ServingState, target: TargetState) -> t
 
 def _take(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     """This version won and the pointer says something else."""
-    where, env = target_name(situation.entry.target_ref), situation.entry.pointer.env
+    where, env = target_name(situation.entry.target_ref), situation.entry.pointer.shown
     held = situation.held
     foreign = f"{env} of {where} is {target.pointer or 'empty'}"
     same = situation.version.status.observed_generation == situation.version.metadata.generation

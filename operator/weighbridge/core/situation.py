@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ..api.modelversion import DriftType, ModelVersion, Serving, ServingState
+from ..api.modelversion import DriftType, ModelVersion, ServingState
 from ..api.references import ModelPin
+from ..api.serving import Serving
 from .conditions import Draft
 from .election import Claim, pointer_value, standing, target_name
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState

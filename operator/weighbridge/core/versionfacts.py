@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import ModelRegistry
-from ..api.modelversion import ModelVersion, TargetRef
+from ..api.modelversion import ModelVersion
+from ..api.serving import TargetRef
 from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 
 

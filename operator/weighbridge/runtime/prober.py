@@ -10,7 +10,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from ..api.modelversion import Probe
+from ..api.serving import Probe
 from ..core.facts import ProbeOutcome
 
 _AT_ONCE = 32

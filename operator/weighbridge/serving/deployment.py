@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..api.modelversion import Pointer
-from ..core.facts import RolloutState, TargetState
+from ..api.serving import Pointer
+from ..core.facts import Misfit, RolloutState, TargetState
 from ..core.plan import Repoint
 
 FIELD_MANAGER = "weighbridge"
@@ -42,18 +42,35 @@ def target_state(
     variable = _variable(container, pointer)
     value = variable.get("value", "") if variable is not None and "valueFrom" not in variable else None
     metadata = deployment["metadata"]
+    where = f"Deployment/{metadata['name']}"
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     newest = [pod for pod in living if value is not None and pod_pointer(pod, pointer) == value and _made_since(pod, since)]
     return TargetState(
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        has_container=container is not None,
         pointer=value,
-        from_other_source=variable is not None and "valueFrom" in variable,
+        misfit=_misfit(where, container, variable, pointer),
+        undeclared=_undeclared(where, variable, pointer),
         other_applier=_other_applier(metadata.get("managedFields", []), pointer),
         rollout=_rollout(deployment, newest, pointer),
         serving=dict(Counter(pod_pointer(pod, pointer) or "" for pod in living if _ready(pod))),
     )
+
+
+def _misfit(where: str, container: Mapping[str, Any] | None, variable: Mapping[str, Any] | None, pointer: Pointer) -> Misfit | None:
+    if container is None:
+        return Misfit("ContainerNotFound", f"{where} has no container {pointer.container}; correct serving.pointer.container")
+    if variable is not None and "valueFrom" in variable:
+        text = f"{pointer.env} of {where} takes its value from elsewhere (valueFrom); give it a value"
+        return Misfit("PointerHasOtherSource", text)
+    return None
+
+
+def _undeclared(where: str, variable: Mapping[str, Any] | None, pointer: Pointer) -> Misfit | None:
+    if variable is not None:
+        return None
+    text = f"container {pointer.container} of {where} declares no {pointer.env}"
+    return Misfit("PointerNotFound", f"{text}; correct serving.pointer.env, or declare it there (without a value)")
 
 
 def pod_pointer(pod: Mapping[str, Any], pointer: Pointer) -> str | None:
