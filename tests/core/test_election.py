@@ -18,7 +18,7 @@ def a_claim(name: str, **kind: object) -> Claim:
         "eligible": True,
         "undecided": False,
         "value": name,
-        "rejected": False,
+        "refused": False,
         "serves": False,
     }
     return Claim(**(fields | kind))  # type: ignore[arg-type]

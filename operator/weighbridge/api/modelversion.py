@@ -229,7 +229,8 @@ class ModelVersionStatus(ApiModel):
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=20)] = ()
     """The last changes, oldest first."""
     conditions: Conditions = ()
-    """`Resolved`, `LineageComplete`, `Evaluated`, `Serving`, `RegistrySynced`, `InSync`, `RollbackReady`, `Ready`, `Reconciling`, `Stalled`."""
+    """`Resolved`, `LineageComplete`, `Evaluated`, `Serving`, `RegistrySynced`, `InSync`, `RollbackReady`,
+    `Ready`, `Reconciling`, `Stalled`."""
 
 
 class ModelVersion(Resource):

@@ -169,7 +169,7 @@ class Lineage(ApiModel):
     licence: Annotated[str, Field(max_length=128)] = ""
     """Licence, as the registry names it."""
     dependencies: Annotated[str, Field(max_length=512)] = ""
-    """What the artifact says it needs to be loaded, for people: `requirements.txt: mlflow==3.17.2, scikit-learn==1.8.0 and 3 more`."""
+    """What the artifact says it needs to be loaded, for people: `requirements.txt: mlflow==3.17.2, scikit-learn==1.8.0 …`."""
     signature: Annotated[str, Field(max_length=512)] = ""
     """Inputs and outputs the artifact declares, for people: `30 inputs, 1 output`."""
     parameters: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=64)] = {}

@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ..api.modelversion import ModelVersion, Rejection, ServingState
+from ..api.annotations import HOLD
+from ..api.modelversion import ModelVersion, Rejection, RollbackTrigger, ServingState
 from ..api.references import ModelPin
 from ..api.serving import Serving, TargetRef
 from .conditions import find
+from .stages import HOLDING, entries, said_why, standing
 
+_ANSWERS = ("Resolved", "LineageComplete", "Evaluated")
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
 
@@ -31,8 +34,8 @@ class Claim:
     """May not serve yet, but might: not resolved or not evaluated so far."""
     value: str
     """Value of the pointer that names this version; empty while the version is not resolved."""
-    rejected: bool
-    """Was seen to fail on this target."""
+    refused: bool
+    """There is evidence against it: seen to fail here, failed its evaluation, revoked, demoted, dead as a way back."""
     serves: bool
     """Is proved to serve the target."""
 
@@ -68,38 +71,58 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         return None
     status = version.status
     state = standing(version, target)
-    rejected = bool(state and rejection(version, state))
     # What never fitted the target cannot win it; what once held it keeps its claim.
     unfit = bool(state and state.state == "Blocked" and state.repointed_at is None)
-    answers = [find(status.conditions, kind) for kind in ("Resolved", "LineageComplete", "Evaluated")]
+    holds = bool(state and state.state in HOLDING)
+    refused = bool(state and rejection(version, state)) or (_fallen(version, entry) if holds else _refused(version))
+    answers = [find(status.conditions, kind) for kind in _ANSWERS]
     granted = all(answer is not None and answer.status == "True" for answer in answers)
-    refused = rejected or any(answer is not None and answer.status == "False" for answer in answers)
-    serves = bool(state and state.state == "Serving")
-    holds = bool(state and state.state in ("Serving", "Progressing"))
     # What holds the target loses it only to evidence: a question that is open again (a changed gate, say) is none.
     eligible = (
-        status.resolved is not None and not refused and not unfit and (granted or holds) and (not version.spec.suspend or holds)
+        status.resolved is not None and not refused and not unfit and (granted or holds) and (not suspended(version) or holds)
     )
     return Claim(
         name=version.metadata.name,
         precedence=version.spec.precedence,
         created_at=status.resolved.created_at if status.resolved else None,
         eligible=eligible,
-        undecided=not eligible and not refused and not unfit and not version.spec.suspend,
+        undecided=not eligible and not refused and not unfit and not suspended(version),
         value=pointer_value(entry, status.resolved) if status.resolved else "",
-        rejected=rejected,
-        serves=serves,
+        refused=refused,
+        serves=bool(state and state.state == "Serving"),
     )
 
 
+def _refused(version: ModelVersion) -> bool:
+    """Whether a version that does not hold the target may not have it: everything must be granted, and a way back be alive."""
+    answers = (find(version.status.conditions, kind) for kind in (*_ANSWERS, "RollbackReady"))
+    return any(answer is not None and answer.status == "False" and answer.reason != "NoStandby" for answer in answers)
+
+
+def _fallen(version: ModelVersion, entry: Serving) -> bool:
+    """Whether there is evidence against a version that holds the target: it is to leave, was revoked, or failed its evaluation."""
+    if entry.stage != version.spec.stage:
+        return bool(said_why(version))
+    resolved, evaluated = (find(version.status.conditions, kind) for kind in ("Resolved", "Evaluated"))
+    if resolved is not None and resolved.status == "False":
+        return True  # said of what serves only where it was revoked (core/resolution)
+    failed = evaluated is not None and evaluated.status == "False" and evaluated.reason == "GateFailed"
+    return failed and reacts(version, "EvaluationFailed")
+
+
+def reacts(version: ModelVersion, trigger: RollbackTrigger) -> bool:
+    """Whether the operator may take a target away from the version for this."""
+    return version.spec.rollback.automatic and trigger in version.spec.rollback.on
+
+
+def suspended(version: ModelVersion) -> bool:
+    """Whether nothing is to be changed for the version, by its spec or by annotation."""
+    return version.spec.suspend or HOLD in version.metadata.annotations
+
+
 def claimed(version: ModelVersion, target: TargetRef) -> Serving | None:
-    """The serving entry by which a version claims a target in its present stage."""
-    return next((each for each in version.spec.serving if each.stage == version.spec.stage and each.target_ref == target), None)
-
-
-def standing(version: ModelVersion, target: TargetRef) -> ServingState | None:
-    """What the version's status says of a target."""
-    return next((state for state in version.status.serving if state.target == target_name(target)), None)
+    """The serving entry by which a version claims a target."""
+    return next((each for each in entries(version) if each.target_ref == target), None)
 
 
 def rejection(version: ModelVersion, state: ServingState) -> Rejection | None:
@@ -109,11 +132,6 @@ def rejection(version: ModelVersion, state: ServingState) -> Rejection | None:
     if held is None or pin is None or held.generation != version.metadata.generation or held.digest != pin.digest:
         return None
     return held
-
-
-def target_name(target: TargetRef) -> str:
-    """Kind and name, as status shows it."""
-    return f"{target.kind}/{target.name}"
 
 
 def pointer_value(entry: Serving, pin: ModelPin) -> str:

@@ -113,6 +113,8 @@ class RolloutState:
     reason: str = ""
     """Why it failed: `CrashLoop`, `ImageUnavailable`, `OutOfMemory`, `DeadlineExceeded`, …"""
     message: str = ""
+    crashed_at: datetime | None = None
+    """When a container of it crashed last, where that is the reason."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class TargetState:
     """Field manager that owns the pointer by server-side apply, other than the operator."""
     rollout: RolloutState
     serving: Mapping[str, int]
-    """Census: value of the pointer in ready pods, to their number. Where pods are not known: the pointer's value, once it serves."""
+    """Census: value of the pointer in ready pods, to their number. Without known pods: the pointer's value, once it serves."""
     misfit: Misfit | None = None
     """What makes the pointer impossible: no such container, a value from elsewhere, …"""
     undeclared: Misfit | None = None

@@ -1,21 +1,23 @@
 """What should happen to a ModelVersion: pin, lineage, evidence, serving, write-back, drift; then one summary of it all."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
 from ..api.serving import Serving, TargetRef
 from .conditions import Draft, Summary, find, settle, stamp
-from .election import Claim, claim, may_evaluate, standing, target_name
+from .election import Claim, claim, may_evaluate, pointer_value, suspended
 from .evaluations import Evaluated, evaluate
 from .facts import Absent, Failed, Known
-from .layers import is_definite
 from .plan import Action, Plan
 from .release import release
-from .resolution import Resolution, resolve
+from .requests import follow
+from .resolution import Resolution, patience, resolve
 from .serving import serve
 from .situation import Hold, Outcome, Situation
+from .stages import entries, gone, leaves, said_why, standing
+from .standby import rollback_ready
+from .summary import View, in_sync, left, summarise, worst
 from .versionfacts import VersionFacts
 from .writeback import write_back
 
@@ -32,21 +34,27 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     """The complete new status and what to do."""
     if version.metadata.deletion_timestamp is not None:
         return release(version, facts, now)
-    resolution = resolve(version, facts)
-    evaluated = evaluate(version, resolution.pin, facts)
-    me = _so_far(version, resolution, evaluated, now)
-    outcomes = [_serve(me, entry, resolution, facts, now) for entry in _claimed(me)]
+    frozen = bool(facts.hold) or suspended(version)
+    asked = version if frozen else follow(version, now)
+    resolution = resolve(asked, facts)
+    evaluated = evaluate(asked, resolution.pin, facts)
+    me = _so_far(asked, resolution, evaluated, now)
+    claimed = [entry for entry in entries(me) if not _left(me, entry, facts, now)]
+    rivals = [_claims(me, entry.target_ref, facts) for entry in claimed]
+    outcomes = [_serve(me, entry, claims, resolution, facts=facts, now=now) for entry, claims in zip(claimed, rivals, strict=True)]
     serving = tuple(outcome.state for outcome in outcomes)
     told = write_back(version, resolution.pin, evaluated.states, serving, facts=facts, now=now)
     drift = [*resolution.drift, *(each for outcome in outcomes for each in outcome.drift), *told.drift]
-    summary, phase = _summary(me, resolution, evaluated, outcomes, facts.failure)
+    view = View(me, resolution, evaluated, outcomes, facts, left(version, serving))
+    summary, phase = summarise(view)
     drafts = (
         resolution.resolved,
         resolution.complete,
         evaluated.draft,
-        _worst(outcomes),
+        worst(outcomes),
         told.draft,
-        _in_sync(drift, resolution, outcomes),
+        in_sync(view, drift),
+        *rollback_ready(version, resolution, outcomes, rivals, facts),
         *summary.drafts(),
     )
     generation = version.metadata.generation
@@ -59,20 +67,21 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         lineage=resolution.lineage,
         evaluations=evaluated.states,
         serving=serving,
+        requests=asked.status.requests,
         registry=told.state,
         drift=_aged(version, drift, now),
         history=_history(version, phase, summary, now),
         conditions=settle(version.status.conditions, drafts, generation, now),
     )
     actions: list[Action] = []
-    if not version.spec.suspend:
+    if not frozen:
         if evaluated.start and _my_turn(me, facts):
             actions += evaluated.start
         actions += [action for outcome in outcomes for action in outcome.actions]
         actions += told.actions
     waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after]
-    waits += [seconds(facts.registry.spec.poll_interval) if facts.registry else None]
-    waits += [facts.failure.retry_after if facts.failure else None]
+    if facts.registry is not None:
+        waits.append(patience(version.model_copy(update={"status": status}), seconds(facts.registry.spec.poll_interval)))
     return Plan(status, tuple(actions), min((wait for wait in waits if wait is not None), default=None))
 
 
@@ -87,19 +96,25 @@ def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated,
     )
 
 
-def _claimed(version: ModelVersion) -> list[Serving]:
-    return [entry for entry in version.spec.serving if entry.stage == version.spec.stage]
+def _left(version: ModelVersion, entry: Serving, facts: VersionFacts, now: datetime) -> bool:
+    """Whether a version that was to leave a stage has done so: another one has the target, or it was the way back long enough."""
+    if not leaves(version, entry):
+        return False
+    fact, pin = facts.targets.get(entry.target_ref), version.status.resolved
+    handed = isinstance(fact, Known) and pin is not None and fact.value.pointer != pointer_value(entry, pin)
+    return (handed and bool(said_why(version))) or isinstance(fact, Absent) or gone(version, entry, now)
 
 
 def _claims(version: ModelVersion, target: TargetRef, facts: VersionFacts) -> list[Claim]:
     return [found for each in (version, *facts.siblings) if (found := claim(each, target)) is not None]
 
 
-def _serve(version: ModelVersion, entry: Serving, resolution: Resolution, facts: VersionFacts, now: datetime) -> Outcome:
+def _serve(
+    me: ModelVersion, entry: Serving, claims: list[Claim], resolution: Resolution, *, facts: VersionFacts, now: datetime
+) -> Outcome:
     target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
-    claims = _claims(version, entry.target_ref, facts)
-    hold = _confirmed(version, facts, now)
-    return serve(Situation(version, entry, resolution.pin, claims, target, facts.probes.get(entry.target_ref), now, hold))
+    hold, probe = _confirmed(me, facts, now), facts.probes.get(entry.target_ref)
+    return serve(Situation(me, entry, resolution.pin, claims, target, probe, now, hold, facts.hold))
 
 
 def confirmed_since(version: ModelVersion) -> datetime | None:
@@ -115,7 +130,7 @@ def confirmed_since(version: ModelVersion) -> datetime | None:
 def _about_to_serve(version: ModelVersion) -> bool:
     """Whether it passed everything and may be given a target it never had."""
     evaluated = find(version.status.conditions, "Evaluated")
-    standings = [standing(version, entry.target_ref) for entry in _claimed(version)]
+    standings = [standing(version, entry.target_ref) for entry in entries(version)]
     never = any(state is None or (state.state == "Waiting" and state.repointed_at is None) for state in standings)
     return evaluated is not None and evaluated.status == "True" and never
 
@@ -138,80 +153,8 @@ def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:
     """Evaluations run newest claim first; a version that claims nothing waits for nobody."""
     name = version.metadata.name
     return version.spec.stage != "Archived" and all(
-        may_evaluate(name, _claims(version, entry.target_ref, facts)) for entry in _claimed(version)
+        may_evaluate(name, _claims(version, entry.target_ref, facts)) for entry in entries(version)
     )
-
-
-def _worst(outcomes: Iterable[Outcome]) -> Draft:
-    order: dict[bool | None, int] = {False: 0, None: 1, True: 2}
-    drafts = sorted((outcome.draft for outcome in outcomes), key=lambda draft: order[draft.status])
-    return drafts[0] if drafts else Draft("Serving", False, "NoClaim", "this version claims no workload in its stage")
-
-
-def _in_sync(drift: list[tuple[DriftType, str]], resolution: Resolution, outcomes: list[Outcome]) -> Draft:
-    unseen = [outcome.draft for outcome in outcomes if not outcome.state.observed and outcome.state.state == "Blocked"]
-    if not drift and resolution.pin is None:
-        return Draft("InSync", None, "NotResolved", "nothing is pinned yet that could be compared")
-    if not drift and unseen:
-        return Draft("InSync", None, unseen[0].reason, unseen[0].message)
-    if not drift:
-        return Draft("InSync", True, "NoDrift", "registry, pointer and pods agree")
-    known = [each for each in drift if each[0] != "Unknown"]
-    kind, message = (known or drift)[0]
-    return Draft("InSync", False if known else None, kind, message)
-
-
-def _summary(
-    version: ModelVersion, resolution: Resolution, evaluated: Evaluated, outcomes: list[Outcome], failure: Failed | None
-) -> tuple[Summary, str]:
-    """`Ready` and the one word for people, from what was decided; the first that applies."""
-    for draft in (resolution.resolved, resolution.complete, evaluated.draft):
-        if draft.status is False:
-            return Summary("Stalled", draft.reason, draft.message), "Refused"
-    if version.spec.suspend:
-        return Summary("InProgress", "Suspended", "spec.suspend is set: nothing is changed"), "Suspended"
-    if failure is not None:
-        return Summary("InProgress", failure.reason, failure.message), "Blocked"
-    if resolution.resolved.status is None:
-        phase = "Resolving" if resolution.resolved.reason == "Checking" else "Waiting"
-        return Summary("InProgress", resolution.resolved.reason, resolution.resolved.message), phase
-    if version.spec.stage == "Archived":
-        return Summary("Ready", "Archived", "kept for the record"), "Archived"
-    if evaluated.draft.status is None:
-        return Summary("InProgress", evaluated.draft.reason, evaluated.draft.message), "Evaluating"
-    if not outcomes:
-        return Summary("Ready", "Weighed", _unclaimed(version)), "Weighed"
-    return _standing(outcomes)
-
-
-def _unclaimed(version: ModelVersion) -> str:
-    entries = version.spec.serving
-    if not entries:
-        return "pinned and passed; spec.serving names no workload"
-    where = target_name(entries[0].target_ref)
-    return f"pinned and passed; its stage is {version.spec.stage}: set stage to {entries[0].stage} to serve on {where}"
-
-
-def _standing(outcomes: list[Outcome]) -> tuple[Summary, str]:
-    """The summary of a version that may serve, from its standing on its targets; the worst one speaks."""
-    worst = _worst(outcomes)
-    states: set[str] = {outcome.state.state for outcome in outcomes}
-    for state, result, phase in (
-        ("RolledBack", "Stalled", "RolledBack"),
-        ("Blocked", "Stalled", "Blocked"),
-        ("Progressing", "InProgress", "Promoting"),
-        ("Waiting", "InProgress", "Promoting"),
-        ("Superseded", "Ready", "Superseded"),
-    ):
-        if state in states:
-            ended = worst.reason in ("RolloutFailed", "ProbeFailed") or (worst.status is False and is_definite(worst.reason))
-            stalled = result == "Stalled" or ended
-            if stalled:
-                return Summary("Stalled", worst.reason, worst.message), "Blocked" if phase == "Promoting" else phase
-            return Summary("Ready" if result == "Ready" else "InProgress", worst.reason, worst.message), phase
-    if worst.status is not True or worst.reason == "NoEligibleClaim":
-        return Summary("InProgress", worst.reason, worst.message), "Serving"
-    return Summary("Ready", worst.reason if worst.reason != "Proved" else "Serving", worst.message), "Serving"
 
 
 def _aged(version: ModelVersion, drift: list[tuple[DriftType, str]], now: datetime) -> tuple[Drift, ...]:

@@ -5,10 +5,11 @@ from datetime import datetime
 from ..api.base import Key
 from ..api.modelversion import FINALIZER, ModelVersion
 from .conditions import Draft, Summary, settle
-from .election import claim, pointer_value, target_name, winner
+from .election import claim, pointer_value, winner
 from .facts import Absent, Failed
 from .plan import Action, Plan, Repoint, SetFinalizer, Wake
-from .serving import LOOK_AGAIN
+from .proof import LOOK_AGAIN
+from .stages import target_name
 from .versionfacts import VersionFacts
 
 
@@ -17,7 +18,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     if FINALIZER not in version.metadata.finalizers:
         return Plan(status=version.status)
     actions: list[Action] = []
-    waiting: list[str] = []
+    waiting: list[str] = [facts.hold] if facts.hold else []
     pin = version.status.resolved
     for entry in version.spec.serving:
         fact = facts.targets.get(entry.target_ref)
@@ -35,7 +36,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
             else:
                 value = won.value
                 actions.append(
-                    Repoint(entry.target_ref, entry.pointer, value, target.uid, target.resource_version, "Rollback"),
+                    Repoint(entry.target_ref, entry.pointer, value, target.uid, target.resource_version, "Rollback", target.basis),
                 )
                 actions.append(Wake((Key("ModelVersion", version.metadata.namespace, won.name),)))
                 waiting.append(f"giving {where} to {value}")
@@ -52,4 +53,4 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     ]
     conditions = settle(version.status.conditions, (*kept, *summary.drafts()), generation, now)
     status = version.status.model_copy(update={"phase": "Deleting", "conditions": conditions, "observed_generation": generation})
-    return Plan(status=status, actions=tuple(actions), requeue_after=LOOK_AGAIN)
+    return Plan(status=status, actions=() if facts.hold else tuple(actions), requeue_after=LOOK_AGAIN)

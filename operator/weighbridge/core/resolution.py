@@ -1,15 +1,26 @@
 """From a name in a registry to a pin, and from a pin to lineage. A pin is made once and never replaced by other content."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from ..api.base import GROUP
 from ..api.modelversion import DriftType, ModelVersion
 from ..api.references import Lineage, ModelPin
 from .checks import refusal
-from .conditions import Draft
-from .election import standing
+from .conditions import Draft, find
+from .election import reacts
 from .facts import Absent, Failed, Known, ModelSnapshot, Pending
+from .lineage import complete
+from .situation import Drifts
+from .stages import standing
 from .versionfacts import VersionFacts
 
+REJECTED_TAG = f"{GROUP}/rejected"
+"""Tag by which people reject a version in its registry; its value says why."""
+REJECTED_ALIAS = "rejected"
+"""Alias (Hub: git tag) that does the same."""
+_ASK_TWICE = timedelta(seconds=3)
+"""Between the two definite answers that take the target from a version that serves."""
 _GONE = {
     "ModelNotFound",
     "VersionNotFound",
@@ -33,54 +44,99 @@ class Resolution:
     resolved: Draft
     complete: Draft
     """LineageComplete."""
-    drift: tuple[tuple[DriftType, str], ...] = ()
+    drift: Drifts = ()
     retry_after: float | None = None
+
+
+def patience(version: ModelVersion, poll: float) -> float:
+    """How old, in seconds, the registry's word on the version may be: what takes a target from a version is asked twice."""
+    said = find(version.status.conditions, "Resolved")
+    open_still = said is not None and said.status == "True" and _serves(version) and reacts(version, "Revoked")
+    doubted = open_still and any(each.type == "Revoked" for each in version.status.drift)
+    return min(poll, _ASK_TWICE.total_seconds()) if doubted else poll
 
 
 def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
     """Pin, lineage and their conditions; drift where the registry no longer says what was pinned."""
     pin, lineage = version.status.resolved, version.status.lineage
-    drift: tuple[tuple[DriftType, str], ...] = ()
+    drift: Drifts = ()
     retry_after: float | None = None
     if facts.registry is None:
         name = version.spec.source.registry_ref.name
-        resolved = Draft(
-            "Resolved",
-            pin is not None,
-            "RegistryNotFound",
-            f"there is no ModelRegistry {name} in this namespace; create it or correct source.registryRef",
-        )
-        drift = (("Unknown", resolved.message),) if pin else ()
-        return Resolution(pin, lineage, resolved, _complete(version, lineage), drift)
+        text = f"there is no ModelRegistry {name} in this namespace; create it or correct source.registryRef"
+        resolved = _unasked(version, Draft("Resolved", pin is not None, "RegistryNotFound", text))
+        drift = (("Unknown", text),) if pin else ()
+        return Resolution(pin, lineage, resolved, complete(version, lineage), drift)
     match facts.snapshot:
         case Known(value=found) if (text := refusal(facts.registry.spec, found)) and not _serves(version):
             resolved = Draft("Resolved", False, "UnsafeFormat", text)
         case Known(value=found) if pin is None:
             pin, lineage = found.pin, found.lineage
-            resolved = _pinned(pin, found.notice)
+            resolved, drift = _unless_rejected(version, found, _pinned(pin, found.notice), ())
         case Known(value=found):
             assert pin is not None
-            resolved, drift = _compare(version, pin, found)
+            lineage = _completed(lineage, found) if found.pin.digest == pin.digest else lineage
+            resolved, drift = _unless_rejected(version, found, *_compare(version, pin, found))
             if text := refusal(facts.registry.spec, found):  # it serves, and goes on serving
                 drift = (*drift, ("Registry", text))
-        case Absent(reason=reason, message=message):
-            serves = _serves(version)
-            gone = pin is None or (reason in _GONE and not serves)
-            resolved = Draft("Resolved", False, reason, message) if pin is None or gone else _pinned(pin)
+        case Absent(reason=reason, message=message, at=at):
+            resolved = Draft("Resolved", False, reason, message)
             if pin is not None:
                 drift = (("Revoked" if reason in _GONE else "Unknown", message),)
+                resolved = resolved if reason in _GONE and _revoked(version, at) else _unasked(version, _pinned(pin))
         case Failed(reason=reason, message=message, retry_after=wait):
             retry_after = wait
-            resolved = _pinned(pin) if pin else Draft("Resolved", None, reason, message)
-            drift = (("Unknown", message),) if pin else ()
+            resolved = _unasked(version, _pinned(pin)) if pin else Draft("Resolved", None, reason, message)
+            drift = (*_last_drift(version, "Artifact", "Revoked"), ("Unknown", message)) if pin else ()
         case Pending():
-            resolved = _pinned(pin) if pin else Draft("Resolved", None, "Checking", "waiting for the registry's answer")
-            last = tuple((each.type, each.message) for each in version.status.drift)
-            drift = tuple(each for each in last if each[0] in ("Artifact", "Revoked", "Unknown"))
-    return Resolution(pin, lineage, resolved, _complete(version, lineage), drift, retry_after)
+            waiting = Draft("Resolved", None, "Checking", "waiting for the registry's answer")
+            resolved = _unasked(version, _pinned(pin)) if pin else waiting
+            drift = _last_drift(version, "Artifact", "Revoked", "Unknown")
+    return Resolution(pin, lineage, resolved, complete(version, lineage), drift, retry_after)
 
 
-def _compare(version: ModelVersion, pin: ModelPin, found: ModelSnapshot) -> tuple[Draft, tuple[tuple[DriftType, str], ...]]:
+def _unasked(version: ModelVersion, otherwise: Draft) -> Draft:
+    """What holds while the registry says nothing: an outage or a restart gives nothing back that a definite no took away."""
+    last = find(version.status.conditions, "Resolved")
+    if version.status.resolved is not None and last is not None and last.status == "False":
+        return Draft("Resolved", False, last.reason, last.message)
+    return otherwise
+
+
+def _last_drift(version: ModelVersion, *types: DriftType) -> Drifts:
+    return tuple((each.type, each.message) for each in version.status.drift if each.type in types)
+
+
+def _revoked(version: ModelVersion, at: datetime) -> bool:
+    """Whether a definite no counts: at once for what does not serve; for what does, only where it is to react, and said twice."""
+    if not _serves(version):
+        return True
+    twice = any(each.type == "Revoked" and at >= each.since + _ASK_TWICE for each in version.status.drift)
+    return twice and reacts(version, "Revoked")
+
+
+def _unless_rejected(version: ModelVersion, found: ModelSnapshot, resolved: Draft, drift: Drifts) -> tuple[Draft, Drifts]:
+    """A person's own word in the registry, that the version must not serve."""
+    word = found.tags.get(REJECTED_TAG, "").strip()
+    if word.lower() in ("", "none", "false") and REJECTED_ALIAS not in found.aliases:
+        return resolved, drift
+    how = f"tag {REJECTED_TAG} says: {word}" if word else f"alias {REJECTED_ALIAS} points at it"
+    message = f"{found.pin.name} {found.pin.version} is rejected in the registry: {how}"
+    drift = (*drift, ("Revoked", message))
+    if _serves(version) and not reacts(version, "Revoked"):
+        return resolved, drift
+    return Draft("Resolved", False, "Rejected", message), drift
+
+
+def _completed(lineage: Lineage | None, found: ModelSnapshot) -> Lineage:
+    """Lineage with what is known only now; what was known once is kept, also where the registry has forgotten it since."""
+    if lineage is None:
+        return found.lineage
+    kept = {name: value for name in type(lineage).model_fields if (value := getattr(lineage, name))}
+    return found.lineage.model_copy(update=kept)
+
+
+def _compare(version: ModelVersion, pin: ModelPin, found: ModelSnapshot) -> tuple[Draft, Drifts]:
     if found.pin.digest == pin.digest:
         return _pinned(pin, found.notice), ()
     if _content(found.pin) == _content(pin):
@@ -90,7 +146,7 @@ def _compare(version: ModelVersion, pin: ModelPin, found: ModelSnapshot) -> tupl
         message = f"{pin.name} {pin.version} in the registry is another entry than the one pinned (it was deleted and created anew)"
     else:
         message = f"the files of {pin.name} {pin.version} in the registry are not the ones that were pinned"
-    drift: tuple[tuple[DriftType, str], ...] = (("Artifact", message),)
+    drift: Drifts = (("Artifact", message),)
     if _serves(version):
         return _pinned(pin), drift
     return Draft("Resolved", False, "ArtifactChanged", f"{message}; register it as a new version"), drift
@@ -108,23 +164,3 @@ def _serves(version: ModelVersion) -> bool:
 def _pinned(pin: ModelPin, notice: str = "") -> Draft:
     message = f"{pin.uri}, created {pin.created_at:%Y-%m-%d %H:%M:%S} UTC"
     return Draft("Resolved", True, "Pinned", f"{message}; {notice}" if notice else message)
-
-
-def _complete(version: ModelVersion, lineage: Lineage | None) -> Draft:
-    required = version.spec.lineage.require
-    if not required:
-        return Draft("LineageComplete", True, "NothingRequired", "no lineage is required")
-    if lineage is None:
-        return Draft("LineageComplete", None, "NotResolved", "lineage is read with the version")
-    known = {
-        "Code": bool(lineage.code_commit),
-        "Data": bool(lineage.datasets),
-        "Run": bool(lineage.run_id),
-        "Parameters": bool(lineage.parameters),
-        "Metrics": bool(lineage.metrics),
-    }
-    missing = [part for part in required if not known[part]]
-    if missing:
-        text = f"the registry does not know {', '.join(missing)} of this version; log it with the training run and register anew"
-        return Draft("LineageComplete", False, "LineageMissing", text)
-    return Draft("LineageComplete", True, "Known", f"{', '.join(required)} known to the registry")

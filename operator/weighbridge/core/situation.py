@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from ..api.modelversion import DriftType, ModelVersion, ServingState
 from ..api.references import ModelPin
 from ..api.serving import Serving
 from .conditions import Draft
-from .election import Claim, pointer_value, standing, target_name
+from .election import Claim, pointer_value
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState
-from .plan import Action
+from .plan import Action, Cause, Repoint
+from .stages import HOLDING, standing, target_name
+
+Drifts: TypeAlias = tuple[tuple[DriftType, str], ...]
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class Outcome:
     draft: Draft
     """Serving."""
     actions: tuple[Action, ...] = ()
-    drift: tuple[tuple[DriftType, str], ...] = ()
+    drift: Drifts = ()
     requeue: float | None = None
+    obstacle: str = ""
+    """Why the target could not be given to this version just now."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,18 @@ class Situation:
     now: datetime
     hold: Hold | None = None
     """What a first promotion still waits for: the registry has not confirmed the version just now."""
+    frozen: str = ""
+    """Why nothing is to be changed anywhere; empty where that is not so."""
+
+    @property
+    def name(self) -> str:
+        """Name of the version."""
+        return self.version.metadata.name
+
+    @property
+    def where(self) -> str:
+        """Kind and name of the target."""
+        return target_name(self.entry.target_ref)
 
     @property
     def last(self) -> ServingState:
@@ -64,4 +82,9 @@ class Situation:
     def held(self) -> bool:
         """Whether the pointer was seen to name this version: only then can somebody else have changed it. One that was never seen
         there is a patch that got lost."""
-        return self.last.state in ("Progressing", "Serving") and self.last.observed == self.wished != ""
+        return self.last.state in HOLDING and self.last.observed == self.wished != ""
+
+    def repoint(self, target: TargetState, value: str, cause: Cause) -> Repoint:
+        """Gives the target the value, if it is still the one that was seen."""
+        ref, pointer = self.entry.target_ref, self.entry.pointer
+        return Repoint(ref, pointer, value, target.uid, target.resource_version, cause, target.basis)

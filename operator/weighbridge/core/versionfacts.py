@@ -28,3 +28,5 @@ class VersionFacts:
     """The registry write that failed last."""
     failure: Failed | None = None
     """The action that failed in the last pass."""
+    hold: str = ""
+    """Why the operator changes nothing at all just now; empty where that is not so."""

@@ -1,0 +1,101 @@
+"""Requests by annotation: a person's rollback or retry, and an alert. Each is followed once, and status keeps which were.
+
+They need nothing but the object itself: no registry, no webhook that must be up, no change of a spec that belongs to Git.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
+from ..api.base import seconds
+from ..api.modelversion import ModelVersion, Rejection, Requests, ServingState
+from .conditions import stamp
+from .election import reacts
+from .stages import HOLDING, entries, standing, target_name
+
+_LONGEST = 1024
+
+
+def follow(version: ModelVersion, now: datetime) -> ModelVersion:
+    """The version as the requests leave it. A retry clears first, so that a rollback asked for at the same time wins."""
+    annotations, done = version.metadata.annotations, version.status.requests
+    asked = Requests(
+        rollback=annotations.get(ROLLBACK, "")[:_LONGEST],
+        retry=annotations.get(RETRY, "")[:_LONGEST],
+        alert=annotations.get(ALERT, "")[:_LONGEST],
+    )
+    if asked == done:
+        return version
+    states = version.status.serving
+    if asked.retry and asked.retry != done.retry:
+        states = tuple(_fresh(state) for state in states)
+    if version.status.resolved is not None:
+        if asked.alert and asked.alert != done.alert and reacts(version, "Alert"):
+            states = _rejected(version, states, "Alert", _spoken(asked.alert), now=now, began=_began(asked.alert))
+        if asked.rollback and asked.rollback != done.rollback:
+            who = annotations.get(REQUESTED_BY, "").strip()
+            text = f"{asked.rollback} ({who})" if who else asked.rollback
+            states = _rejected(version, _all(version, states), "Requested", text, now=now)
+    elif asked.rollback != done.rollback:
+        asked = asked.model_copy(update={"rollback": done.rollback})  # to be followed once there is content to reject
+    status = version.status.model_copy(update={"serving": states, "requests": asked})
+    return version.model_copy(update={"status": status})
+
+
+def counts(version: ModelVersion, state: ServingState, began: datetime) -> bool:
+    """Whether an alert that began then speaks of this version: it held the target already, and what the version before left behind
+    had time to fade."""
+    if state.state not in HOLDING or state.repointed_at is None:
+        return False
+    fading = timedelta(seconds=seconds(version.spec.rollback.cooldown)) if state.rollback else timedelta()
+    return began >= state.repointed_at + fading
+
+
+def _fresh(state: ServingState) -> ServingState:
+    again: dict[str, Any] = {"rejection": None, "taken": (), "restored": 0, "failing_since": None}
+    if state.state == "RolledBack" or (state.state == "Blocked" and state.repointed_at is not None):
+        again["state"] = "Waiting"
+    return state.model_copy(update=again)
+
+
+def _all(version: ModelVersion, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
+    """The states, and one for each claimed target that has none yet."""
+    missing = [entry for entry in entries(version) if standing(version, entry.target_ref) is None]
+    return (*states, *(ServingState(target=target_name(entry.target_ref), state="Waiting") for entry in missing))
+
+
+def _rejected(
+    version: ModelVersion,
+    states: Iterable[ServingState],
+    reason: str,
+    message: str,
+    *,
+    now: datetime,
+    began: datetime | None = None,
+) -> tuple[ServingState, ...]:
+    assert version.status.resolved is not None
+    rejection = Rejection(
+        reason=reason,
+        message=message[:_LONGEST],
+        at=stamp(now),
+        generation=version.metadata.generation,
+        digest=version.status.resolved.digest,
+    )
+    concerned = {state.target for state in states if reason != "Alert" or (began is not None and counts(version, state, began))}
+    return tuple(state.model_copy(update={"rejection": rejection}) if state.target in concerned else state for state in states)
+
+
+def _began(alert: str) -> datetime | None:
+    """When the alert began; None where its value is not one of the receiver's: then it counts for nothing."""
+    try:
+        began = datetime.fromisoformat(alert.split(" ", 1)[0])
+    except ValueError:
+        return None
+    return began if began.tzinfo is not None else None
+
+
+def _spoken(alert: str) -> str:
+    """The alert's name, or all of it where it has none."""
+    words = alert.split(" ", 2)
+    return f"alert {words[2]} is firing" if len(words) == 3 else alert

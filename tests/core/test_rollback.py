@@ -1,0 +1,366 @@
+"""What takes a target away from a version that serves, long after its promotion; and what never does."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from weighbridge.api import ModelVersion
+from weighbridge.api.modelversion import ServingState
+from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, ProbeOutcome, RolloutState
+from weighbridge.core.plan import Plan, WriteRegistry
+
+from .test_modelversion import OUTAGE, REF, after, condition, look, on, repoints, serving, verdict
+from .things import START, TARGET, model_version, snapshot, target
+
+LATER = 3600.0
+"""Seconds after the proof, well beyond the progress deadline."""
+ALL = ["RolloutFailed", "ProbeFailed", "Revoked", "EvaluationFailed", "Alert"]
+
+
+def annotated(version: ModelVersion, **annotations: str) -> ModelVersion:
+    said = {f"weighbridge.dev/{key.replace('_', '-')}": text for key, text in annotations.items()}
+    return version.model_copy(update={"metadata": version.metadata.model_copy(update={"annotations": said})})
+
+
+def staged(version: ModelVersion, stage: str, **annotations: str) -> ModelVersion:
+    moved = version.model_copy(update={"spec": version.spec.model_copy(update={"stage": stage})})
+    return annotated(moved, **annotations)
+
+
+def standby() -> ModelVersion:
+    """Version 1, replaced by version 2."""
+    newer = serving("2")
+    replaced = after(serving("1"), targets=on("models:/model/2"), siblings=(newer,))
+    assert replaced.status.phase == "Superseded"
+    return replaced
+
+
+def step(version: ModelVersion, at: float, **change: Any) -> ModelVersion:
+    plan = look(version, at=at, **change)
+    return version.model_copy(update={"status": plan.status})
+
+
+def rejection(plan: Plan) -> str:
+    found = plan.status.serving[0].rejection
+    return found.reason if found else ""
+
+
+# --- crashes, long after the proof
+
+
+def crashing(crashed_at: float, **kind: Any) -> dict[Any, Any]:
+    rollout = RolloutState("Failed", "CrashLoop", "pod crashed", START + timedelta(seconds=crashed_at))
+    return {REF: Known(replace(target("models:/model/2", serving={}), rollout=rollout, **kind), START)}
+
+
+def test_a_late_crash_loop_that_goes_on_is_rolled_back_without_the_registry() -> None:
+    old, version = standby(), serving("2")
+    version = step(version, LATER, targets=crashing(LATER - 1), siblings=(old,), snapshot=OUTAGE)
+    assert version.status.serving[0].rejection is None
+    early = look(version, at=LATER + 29, targets=crashing(LATER + 5), siblings=(old,), snapshot=OUTAGE)
+    assert repoints(early) == []
+    late = look(version, at=LATER + 30, targets=crashing(LATER + 5), siblings=(old,), snapshot=OUTAGE)
+    assert repoints(late) == [("models:/model/1", "Rollback")]
+    assert rejection(late) == "RolloutFailed"
+
+
+def test_pods_that_crashed_once_and_come_back_slowly_take_nothing_away() -> None:
+    version = step(serving("2"), LATER, targets=crashing(LATER - 1), siblings=(standby(),))
+    plan = look(version, at=LATER + 600, targets=crashing(LATER - 1), siblings=(standby(),))
+    assert repoints(plan) == []
+    assert condition(plan, "Ready") == ("False", "NoReadyPods")
+    well = look(version, at=LATER + 601, targets=on("models:/model/2"), siblings=(standby(),))
+    assert well.status.serving[0].failing_since is None
+    assert condition(well, "Ready") == ("True", "Serving")
+
+
+def test_a_missing_image_is_evidence_only_where_the_image_is_the_model() -> None:
+    missing = {
+        REF: Known(
+            replace(target("models:/model/2", serving={}), rollout=RolloutState("Failed", "ImageUnavailable", "no image")), START
+        )
+    }
+    version = step(serving("2"), LATER, targets=missing, siblings=(standby(),))
+    assert repoints(look(version, at=LATER + 99, targets=missing, siblings=(standby(),))) == []
+    pointer = {"container": "server", "image": True, "value": "models:/model/{version}"}
+    named = version.model_copy(
+        update={"spec": model_version("2", serving=[{"targetRef": TARGET, "pointer": pointer}]).spec},
+    )
+    named = step(named, LATER, targets=missing, siblings=(standby(),))
+    assert repoints(look(named, at=LATER + 99, targets=missing, siblings=(standby(),))) == [("models:/model/1", "Rollback")]
+
+
+# --- answers, long after the proof
+
+
+def probed(**rollback: Any) -> ModelVersion:
+    probe = {"httpGet": {"path": "/ping", "port": 8080}, "failureWindow": "20s", "period": "15s"}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    version = after(model_version("2", serving=[entry], rollback=rollback))
+    served = after(version, targets=on("models:/model/2"), probes={REF: ProbeOutcome(2, 2)})
+    assert served.status.phase == "Serving"
+    return served
+
+
+@pytest.mark.parametrize(
+    ("outcome", "back"),
+    [
+        (ProbeOutcome(2, 0, "0.2 is below 0.9", wrong=2), True),
+        (ProbeOutcome(2, 0, "one wrong, one silent", wrong=1), True),
+        (ProbeOutcome(2, 0, "did not answer"), False),
+        (ProbeOutcome(2, 1, "0.2 is below 0.9", wrong=1), False),
+        (ProbeOutcome(0, 0), False),
+    ],
+)
+def test_wrong_answers_that_last_are_evidence_and_silence_is_not(outcome: ProbeOutcome, back: bool) -> None:
+    old, there = standby(), on("models:/model/2")
+    version = step(probed(), LATER, targets=there, probes={REF: outcome}, siblings=(old,))
+    assert repoints(look(version, at=LATER + 19, targets=there, probes={REF: outcome}, siblings=(old,), snapshot=OUTAGE)) == []
+    late = look(version, at=LATER + 20, targets=there, probes={REF: outcome}, siblings=(old,), snapshot=OUTAGE)
+    assert repoints(late) == ([("models:/model/1", "Rollback")] if back else [])
+    assert rejection(late) == ("ProbeFailed" if back else "")
+
+
+def test_one_right_answer_between_begins_the_window_anew() -> None:
+    there, wrong = on("models:/model/2"), {REF: ProbeOutcome(1, 0, "wrong", wrong=1)}
+    version = step(probed(), LATER, targets=there, probes=wrong)
+    version = step(version, LATER + 10, targets=there, probes={REF: ProbeOutcome(1, 1)})
+    version = step(version, LATER + 15, targets=there, probes=wrong)
+    assert rejection(look(version, at=LATER + 25, targets=there, probes=wrong, siblings=(standby(),))) == ""
+
+
+def test_a_proved_version_is_asked_again_after_its_period() -> None:
+    plan = look(probed(), targets=on("models:/model/2"), probes={REF: ProbeOutcome(2, 2)})
+    assert plan.requeue_after == 15.0
+
+
+# --- the registry's word
+
+
+def revoked(at: float) -> Absent:
+    return Absent("VersionNotFound", "it was deleted", START + timedelta(seconds=at))
+
+
+def test_a_version_deleted_in_the_registry_is_rolled_back_once_it_is_said_twice() -> None:
+    there, old = on("models:/model/2"), standby()
+    first = look(serving("2"), at=LATER, snapshot=revoked(LATER), targets=there, siblings=(old,))
+    assert repoints(first) == []
+    assert first.requeue_after is not None
+    assert first.requeue_after <= 3.0
+    doubted = serving("2").model_copy(update={"status": first.status})
+    same = look(doubted, at=LATER + 9, snapshot=revoked(LATER), targets=there, siblings=(old,))
+    assert repoints(same) == [], "one answer is one answer, however old it gets"
+    second = look(doubted, at=LATER + 4, snapshot=revoked(LATER + 3), targets=there, siblings=(old,))
+    assert repoints(second) == [("models:/model/1", "Rollback")]
+    lost = doubted.model_copy(update={"status": second.status})
+    for silent in (OUTAGE, Failed("RegistryUnavailable", "no answer", START, 5.0)):
+        assert repoints(look(lost, at=LATER + 60, snapshot=silent, targets=on("models:/model/1"), siblings=(old,))) == [], (
+            "an outage gives nothing back"
+        )
+
+
+REJECTIONS: list[dict[str, Any]] = [
+    {"tags": {"weighbridge.dev/rejected": "biased on new customers"}},
+    {"aliases": frozenset({"rejected"})},
+]
+
+
+@pytest.mark.parametrize("said", REJECTIONS)
+def test_a_version_rejected_in_the_registry_is_rolled_back_at_once(said: dict[str, Any]) -> None:
+    word: Known[ModelSnapshot] = Known(snapshot("2", **said), START)
+    plan = look(serving("2"), snapshot=word, targets=on("models:/model/2"), siblings=(standby(),))
+    assert repoints(plan) == [("models:/model/1", "Rollback")]
+    assert condition(plan, "Resolved") == ("False", "Rejected")
+    assert repoints(look(model_version("2"), snapshot=word)) == [], "nor is it promoted"
+
+
+def test_a_tag_that_says_no_rejection_is_none() -> None:
+    for word in ("", "false", "none"):
+        plan = look(
+            serving("2"),
+            snapshot=Known(snapshot("2", tags={"weighbridge.dev/rejected": word}), START),
+            targets=on("models:/model/2"),
+            siblings=(standby(),),
+        )
+        assert repoints(plan) == []
+
+
+def test_what_serves_alone_stays_whatever_is_said() -> None:
+    word = Known(snapshot("2", tags={"weighbridge.dev/rejected": "biased"}), START)
+    plan = look(serving("2"), snapshot=word, targets=on("models:/model/2"))
+    assert repoints(plan) == []
+    assert plan.status.phase == "Serving"
+    assert condition(plan, "Ready") == ("False", "NoEligibleClaim")
+
+
+# --- evaluations
+
+
+@pytest.mark.parametrize(("result", "back"), [("Failed", True), ("Error", False), ("Inconclusive", False)])
+def test_only_a_failed_evaluation_is_evidence_against_what_serves(result: str, back: bool) -> None:
+    version = serving("2")
+    job = verdict(version, result)
+    plan = look(version, targets=on("models:/model/2"), siblings=(standby(),), evaluations={job.metadata.name: job})
+    assert repoints(plan) == ([("models:/model/1", "Rollback")] if back else [])
+    assert condition(plan, "Ready")[0] == "False"
+    assert plan.status.phase == ("Refused" if back else "Serving")
+
+
+# --- alerts and wishes
+
+
+def alert(at: float, name: str = "ScoresShifted") -> str:
+    return f"{(START + timedelta(seconds=at)).isoformat()} 0123456789abcdef {name}"
+
+
+def test_an_alert_on_what_serves_rolls_it_back_where_the_version_asks_for_it() -> None:
+    old, there = standby(), on("models:/model/2")
+    version = serving("2")
+    asked = version.model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    plan = look(annotated(asked, alert=alert(60)), at=LATER, targets=there, siblings=(old,), snapshot=OUTAGE)
+    assert repoints(plan) == [("models:/model/1", "Rollback")]
+    assert rejection(plan) == "Alert"
+    assert "ScoresShifted" in plan.status.serving[0].rejection.message
+    unasked = look(annotated(version, alert=alert(60)), at=LATER, targets=there, siblings=(old,))
+    assert repoints(unasked) == []
+
+
+@pytest.mark.parametrize("text", [alert(-60), "yesterday 0 name", "2026-01-01T13:00:00 0 without-a-zone", "nonsense", ""])
+def test_an_alert_from_before_the_promotion_or_in_no_form_counts_for_nothing(text: str) -> None:
+    asked = serving("2").model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    plan = look(annotated(asked, alert=text), at=LATER, targets=on("models:/model/2"), siblings=(standby(),))
+    assert repoints(plan) == []
+
+
+def test_after_a_rollback_alerts_of_the_version_before_do_not_count() -> None:
+    version = serving("2").model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    (state,) = version.status.serving
+    back = version.model_copy(
+        update={"status": version.status.model_copy(update={"serving": (state.model_copy(update={"rollback": True}),)})}
+    )
+    there, old = on("models:/model/2"), standby()
+    assert repoints(look(annotated(back, alert=alert(299)), at=LATER, targets=there, siblings=(old,))) == []
+    assert repoints(look(annotated(back, alert=alert(300)), at=LATER, targets=there, siblings=(old,))) != []
+
+
+def test_a_person_rolls_back_by_annotation_once_and_a_retry_takes_it_again() -> None:
+    old, there = standby(), on("models:/model/2")
+    asked = annotated(serving("2"), rollback="02:10 scores look wrong", requested_by="ana")
+    plan = look(asked, at=LATER, targets=there, siblings=(old,), snapshot=OUTAGE)
+    assert repoints(plan) == [("models:/model/1", "Rollback")]
+    assert rejection(plan) == "Requested"
+    assert "scores look wrong (ana)" in plan.status.serving[0].rejection.message
+    rejected = asked.model_copy(update={"status": plan.status})
+    there = on("models:/model/1")
+    assert repoints(look(rejected, at=LATER + 60, targets=there, siblings=(old,))) == []
+    retried = annotated(rejected, rollback="02:10 scores look wrong", retry="03:00")
+    again = look(retried, at=LATER + 60, targets=there, siblings=(old,))
+    assert repoints(again) == [("models:/model/2", "Promotion")], "the same request is not followed twice"
+    new = annotated(rejected, rollback="04:00 still wrong", retry="03:00")
+    both = look(new, at=LATER + 60, targets=there, siblings=(old,))
+    assert rejection(both) == "Requested", "a rollback asked for at the same time wins"
+
+
+def test_a_hold_keeps_everything_as_it_is() -> None:
+    held = annotated(serving("2"), hold="incident 17", rollback="now")
+    crash = on("models:/model/2", state="Failed", serving={})
+    plan = look(held, targets=crash, siblings=(standby(),))
+    assert [action for action in plan.actions if not isinstance(action, WriteRegistry)] == []
+    assert condition(plan, "Ready") == ("False", "Suspended")
+    free = look(serving("2"), targets=crash, siblings=(standby(),), hold="the operator is on hold")
+    assert free.actions == ()
+
+
+# --- stages
+
+
+def test_lowering_the_stage_of_what_serves_needs_a_reason() -> None:
+    old, there = standby(), on("models:/model/2")
+    silent = staged(serving("2"), "Candidate")
+    plan = look(silent, targets=there, siblings=(old,))
+    assert repoints(plan) == []
+    assert condition(plan, "Ready") == ("False", "DemotionNeedsReason")
+    assert plan.status.phase == "Serving"
+    said = staged(serving("2"), "Candidate", reason="recall regressed", requested_by="ana")
+    leaving = look(said, targets=there, siblings=(old,), snapshot=OUTAGE)
+    assert repoints(leaving) == [("models:/model/1", "Rollback")]
+    left = look(said.model_copy(update={"status": leaving.status}), targets=on("models:/model/1"), siblings=(serving("1"),))
+    assert left.status.phase == "Demoted"
+    assert left.status.serving == ()
+    assert "recall regressed (ana)" in left.status.history[-1].message
+    rest = look(said.model_copy(update={"status": left.status}), targets=on("models:/model/1"), siblings=(serving("1"),))
+    assert rest.status.phase == "Demoted", "it is still said at the next look"
+
+
+def test_what_serves_alone_is_neither_demoted_nor_archived() -> None:
+    for stage in ("Candidate", "Archived"):
+        only = staged(serving("2"), stage, reason="old")
+        plan = look(only, targets=on("models:/model/2"))
+        assert repoints(plan) == []
+        assert (plan.status.phase, condition(plan, "Ready")) == ("Serving", ("False", "OnlyOneServing"))
+
+
+def test_the_way_back_is_kept_for_its_retention_time() -> None:
+    there, newer = on("models:/model/2"), serving("2")
+    replaced = staged(standby(), "Archived")
+    kept = look(replaced, targets=there, siblings=(newer,))
+    assert condition(kept, "Ready") == ("False", "DemotionNeedsReason")
+    assert [state.state for state in kept.status.serving] == ["Superseded"]
+    day = 24 * 3600
+    assert look(replaced, targets=there, siblings=(newer,), at=day + 1).status.phase == "Archived"
+    said = look(staged(standby(), "Archived", reason="disk"), targets=there, siblings=(newer,))
+    assert said.status.phase == "Archived"
+
+
+# --- the way back
+
+
+def test_what_serves_says_whether_there_is_a_way_back_and_the_way_back_whether_it_is_one() -> None:
+    there, old, newer = on("models:/model/2"), standby(), serving("2")
+    assert condition(look(newer, targets=there, siblings=(old,)), "RollbackReady") == ("True", "StandbyReady")
+    assert condition(look(newer, targets=there), "RollbackReady") == ("False", "NoStandby")
+    assert condition(look(old, targets=there, siblings=(newer,)), "RollbackReady") == ("True", "Ready")
+    assert condition(look(old, targets=there, siblings=(newer,), snapshot=OUTAGE), "RollbackReady")[0] == "Unknown"
+    dead = step(old, 0, targets=there, siblings=(newer,), snapshot=Absent("ArtifactMissing", "files are gone", START))
+    assert condition(look(dead, targets=there, siblings=(newer,), snapshot=OUTAGE), "RollbackReady") == ("False", "ArtifactMissing")
+    crash = look(newer, targets=on("models:/model/2", state="Failed", serving={}), siblings=(dead,))
+    assert repoints(crash) == [], "a dead way back is not taken"
+    oldest = standby().model_copy(
+        update={"metadata": model_version("0", metadata={"name": "v0"}).metadata, "spec": model_version("0").spec}
+    )
+    assert repoints(look(newer, targets=on("models:/model/2", state="Failed", serving={}), siblings=(dead, oldest))) != []
+
+
+def test_a_service_is_never_pointed_at_no_pods() -> None:
+    nothing = on("models:/model/1", not_yet="no ready pod carries version=2")
+    plan = look(after(model_version("2")), targets=nothing)
+    assert repoints(plan) == []
+    old = look(standby(), targets=on("models:/model/2", not_yet="no ready pod carries version=1"), siblings=(serving("2"),))
+    assert condition(old, "RollbackReady") == ("False", "NotReady")
+
+
+# --- flapping
+
+
+def test_a_target_that_goes_to_and_fro_comes_to_rest() -> None:
+    version = serving("2")
+    (state,) = version.status.serving
+    often: tuple[datetime, ...] = tuple(START + timedelta(minutes=minute) for minute in (1, 2, 3))
+    tired = version.model_copy(
+        update={"status": version.status.model_copy(update={"serving": (_replaced(state, often),)})},
+    )
+    taken_back = serving("1")
+    there = on("models:/model/1")
+    flapping = look(tired, at=600, targets=there, siblings=(taken_back,))
+    assert repoints(flapping) == []
+    assert condition(flapping, "Serving") == ("False", "Flapping")
+    assert repoints(look(tired, at=3700, targets=there, siblings=(taken_back,))) == [("models:/model/2", "Promotion")]
+    failing = after(taken_back, targets=on("models:/model/1", state="Failed", serving={}))
+    assert failing.status.serving[0].rejection is not None
+    assert repoints(look(tired, at=600, targets=there, siblings=(failing,))) != [], "a way back is never refused for it"
+
+
+def _replaced(state: ServingState, taken: tuple[datetime, ...]) -> ServingState:
+    return state.model_copy(update={"state": "Waiting", "since": None, "taken": taken})
