@@ -114,8 +114,8 @@ def _window(situation: Situation) -> float:
 
 
 def _lasts(situation: Situation, state: ServingState, target: TargetState, since: datetime, reason: RollbackTrigger) -> bool:
-    """Whether trouble of a version that served is more than a hiccup: it goes on, and pods crashed once more meanwhile; or the proof
-    was so fresh that it came too early."""
+    """Whether trouble of a version that served is more than a hiccup: it goes on, and pods crashed once more; or the proof was so
+    fresh that it came too early."""
     proved = state.since or situation.now
     if reason == "RolloutFailed" and (situation.now - proved).total_seconds() <= seconds(situation.entry.progress_deadline):
         return True
