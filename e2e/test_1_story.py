@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from e2e.demo.stage import MODEL, Stage
-from e2e.demo.story import CHAPTERS, ROLLOUT, epilogue, rollback_seconds
+from e2e.demo.story import CHAPTERS, EVALUATION, ROLLOUT, epilogue, rollback_seconds
 from e2e.kube import condition
 
 QUIET = 120.0
@@ -69,6 +69,16 @@ def test_nothing_is_written_when_nothing_changes(stage: Stage) -> None:
     before = _versions(stage)
     time.sleep(QUIET)
     assert _versions(stage) == before
+
+
+def test_a_version_that_fails_a_later_evaluation_gives_its_target_back(stage: Stage) -> None:
+    """The bar is raised above what version 3 reaches: it is weighed again while it serves, and version 1 gets the target back."""
+    higher = '[{"op": "replace", "path": "/spec/evaluations/0/template/gate/0/min", "value": 0.9999}]'
+    stage.kube.run("patch", "modelversion", f"{MODEL}-3", "--type=json", "--patch", higher)
+    version = stage.follow(f"{MODEL}-3", ("Refused",), EVALUATION)
+    assert condition(version, "Evaluated")["reason"] == "GateFailed"
+    assert stage.pointer() == f"models:/{MODEL}/1"
+    stage.follow(f"{MODEL}-1", ("Serving",), ROLLOUT)
 
 
 def _versions(stage: Stage) -> dict[str, str]:

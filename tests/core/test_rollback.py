@@ -92,6 +92,18 @@ def test_a_missing_image_is_evidence_only_where_the_image_is_the_model() -> None
     assert repoints(look(named, at=LATER + 99, targets=missing, siblings=(standby(),))) == [("models:/model/1", "Rollback")]
 
 
+def test_what_serves_when_somebody_looks_again_is_proved_however_late() -> None:
+    promoted, there = after(model_version("2")), on("models:/model/2")
+    assert look(promoted, at=LATER, targets=there).status.phase == "Serving"
+    probe = {"httpGet": {"path": "/ping", "port": 8080}}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    asked = after(model_version("2", serving=[entry]))
+    waiting = look(asked, at=LATER, targets=there)
+    assert waiting.status.serving[0].rejection is None, "nobody has asked it yet"
+    wrong = look(asked, at=LATER, targets=there, probes={REF: ProbeOutcome(1, 0, "no")})
+    assert rejection(wrong) == "ProbeFailed"
+
+
 # --- answers, long after the proof
 
 
@@ -121,6 +133,21 @@ def test_wrong_answers_that_last_are_evidence_and_silence_is_not(outcome: ProbeO
     late = look(version, at=LATER + 20, targets=there, probes={REF: outcome}, siblings=(old,), snapshot=OUTAGE)
     assert repoints(late) == ([("models:/model/1", "Rollback")] if back else [])
     assert rejection(late) == ("ProbeFailed" if back else "")
+
+
+def test_what_pods_answer_is_written_once() -> None:
+    there = on("models:/model/2")
+    version = step(probed(), LATER, targets=there, probes={REF: ProbeOutcome(1, 0, "0.21 is below 0.9", wrong=1)})
+    plan = look(version, at=LATER + 4, targets=there, probes={REF: ProbeOutcome(1, 0, "0.22 is below 0.9", wrong=1)})
+    assert plan.status == version.status
+
+
+def test_an_invariant_that_is_no_json_is_named_before_anything_is_promoted() -> None:
+    probe = {"invariants": [{"name": "known", "port": 8080, "body": "{inputs: 1}", "min": 0.5}]}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    plan = look(model_version("2", serving=[entry]))
+    assert condition(plan, "Ready") == ("False", "ProbeInvalid")
+    assert repoints(plan) == []
 
 
 def test_one_right_answer_between_begins_the_window_anew() -> None:

@@ -152,7 +152,7 @@ class Invariant(ApiModel):
     """Port of the pod, or of the Service."""
     body: Annotated[str, Field(min_length=2, max_length=8192)]
     """The input: a JSON document, posted as application/json."""
-    answer: Annotated[str, Field(max_length=256, pattern=r"^(/[^/\s]*)*$")] = ""
+    answer: Annotated[str, Field(max_length=256, pattern=r"^(/([^/~\s]|~[01])*)*$")] = ""
     """JSON pointer (RFC 6901) to the value in the answer, such as `/predictions/0`."""
     min: float | None = None
     """Least number that passes."""

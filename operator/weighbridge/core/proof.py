@@ -37,13 +37,17 @@ def prove(situation: Situation, last: ServingState, target: TargetState) -> Outc
         state = last.model_copy(update={"repointed_at": stamp(situation.now), "since": None})
     if state.state == "Serving":
         return _watch(situation, state, target)
-    if (failure := _failed(situation, state, target)) is not None:
+    complete, unasked = _complete(situation, target), situation.entry.probe is not None and situation.probe is None
+    if complete and (situation.entry.probe is None or _proved(situation.probe)):
+        # Proved now is proved, however late: nobody may have looked for a while.
+        return _serving(situation, state, target)
+    if not (complete and unasked) and (failure := _failed(situation, state, target)) is not None:
         return _reject(situation, state, *failure)
-    if _complete(situation, target):
-        if situation.entry.probe is None or _proved(situation.probe):
-            return _serving(situation, state, target)
-        message = situation.probe.message if situation.probe else "waiting for the probe's answer"
-        return Outcome(state, Draft("Serving", None, "Probing", message), requeue=LOOK_AGAIN)
+    if complete:
+        if situation.probe is None:
+            return Outcome(state, Draft("Serving", None, "Asking", "waiting for the probe's answer"), requeue=LOOK_AGAIN)
+        draft = _steady(situation, Draft("Serving", None, "Probing", situation.probe.message))
+        return Outcome(state, draft, requeue=LOOK_AGAIN)
     reason = target.rollout.reason if target.rollout.reason in _AT_REST else "Progressing"
     return Outcome(state, Draft("Serving", None, reason, _progress(situation, target)), requeue=LOOK_AGAIN)
 
@@ -58,14 +62,14 @@ def _watch(situation: Situation, state: ServingState, target: TargetState) -> Ou
         reason, message = trouble
         if _lasts(situation, state, target, since, reason):
             return _reject(situation, state, reason, message)
-        draft = Draft("Serving", False, "NoReadyPods" if reason == "RolloutFailed" else reason, message)
-        return Outcome(state, draft, (), (("Serving", message),), LOOK_AGAIN)
+        draft = _steady(situation, Draft("Serving", False, "NoReadyPods" if reason == "RolloutFailed" else reason, message))
+        return Outcome(state, draft, (), (("Serving", draft.message),), LOOK_AGAIN)
     answers = situation.probe
     if _proved(answers) or (situation.entry.probe is None and target.serving.get(wished)):
         state = state.model_copy(update={"failing_since": None})
     if answers is not None and answers.asked and not _proved(answers):
-        draft = Draft("Serving", False, "ProbeFailed", answers.message)
-        return Outcome(state, draft, (), (("Serving", answers.message),), LOOK_AGAIN)
+        draft = _steady(situation, Draft("Serving", False, "ProbeFailed", answers.message))
+        return Outcome(state, draft, (), (("Serving", draft.message),), LOOK_AGAIN)
     if _complete(situation, target):
         return _serving(situation, state, target)
     drift = _others(situation, target)
@@ -74,6 +78,13 @@ def _watch(situation: Situation, state: ServingState, target: TargetState) -> Ou
         return Outcome(state, Draft("Serving", True, "Rolling", text), (), drift, LOOK_AGAIN)
     text = f"no pod of {situation.where} is ready: {_progress(situation, target)}"
     return Outcome(state, Draft("Serving", False, "NoReadyPods", text), (), drift, LOOK_AGAIN * 5)
+
+
+def _steady(situation: Situation, draft: Draft) -> Draft:
+    """The draft, in the words in which the same was said before: what pods answer may change with every question."""
+    last = find(situation.version.status.conditions, "Serving")
+    said = last is not None and last.reason == draft.reason and last.message
+    return Draft(draft.type, draft.status, draft.reason, last.message) if last is not None and said else draft
 
 
 def _serving(situation: Situation, state: ServingState, target: TargetState) -> Outcome:

@@ -2,6 +2,7 @@
 
 Positive evidence alone takes a target away from a version."""
 
+import json
 from dataclasses import replace
 
 from ..api.modelversion import FINALIZER, ServingState
@@ -12,6 +13,7 @@ from .handover import HOUR, as_loser, given
 from .plan import Cause, SetFinalizer
 from .proof import LOOK_AGAIN, prove
 from .situation import Drifts, Outcome, Situation
+from .stages import HOLDING
 
 _RESTORES = 2
 """How often somebody else's change of the pointer is taken back before the operator stops and says so."""
@@ -34,7 +36,7 @@ def serve(situation: Situation) -> Outcome:
     last = last.model_copy(update={"observed": (target.pointer or "")[:1024]})
     if situation.frozen or suspended(situation.version):
         return _frozen(situation, last, target)
-    if trouble := _misfit(target, last):
+    if trouble := _misfit(situation, target, last):
         reason, message = trouble
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, reason, message))
@@ -55,12 +57,24 @@ def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Ou
     return Outcome(last, draft)
 
 
-def _misfit(target: TargetState, last: ServingState) -> tuple[str, str] | None:
+def _misfit(situation: Situation, target: TargetState, last: ServingState) -> tuple[str, str] | None:
     if target.misfit is not None:
         return target.misfit.reason, target.misfit.message
     if target.undeclared is not None and target.pointer is None and last.repointed_at is None:
         return target.undeclared.reason, target.undeclared.message
+    probe = situation.entry.probe
+    odd = next((each.name for each in probe.invariants if not _is_json(each.body)), None) if probe else None
+    if odd is not None and last.state not in HOLDING:
+        return "ProbeInvalid", f"the body of invariant {odd} is no JSON; correct serving.probe.invariants"
     return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _as_winner(situation: Situation, last: ServingState, target: TargetState) -> Outcome:

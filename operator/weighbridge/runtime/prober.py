@@ -1,9 +1,12 @@
-"""Asks pods the probe's question over HTTP: all at once, bounded in number, time and size. Implements `controllers.ports.Prober`.
+"""Puts a probe's questions (serving/proof) to endpoints over HTTP, bounded in number, time and size.
 
-It goes to the addresses it is given and nowhere else: no redirects, no proxy, no credentials. Answers are counted, never kept.
+Implements `controllers.ports.Prober`. It goes to the addresses it is given and nowhere else: no redirects, no proxy, no
+credentials. Answers are judged, never kept.
 """
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -12,10 +15,25 @@ from yarl import URL
 
 from ..api.serving import Probe
 from ..core.facts import ProbeOutcome
+from ..serving.proof import Answer, Question, Trouble, examine
 
-_AT_ONCE = 32
-_SECONDS = 3.0
-_LONGEST = 64 * 1024
+_AT_ONCE = 64
+_AT_ONCE_OF_ONE = 16
+"""Endpoints of one workload that are asked at the same time: pods that are silent hold up no other workload."""
+_SECONDS = 5.0
+"""For all questions to one endpoint together."""
+_ALTOGETHER = 20.0
+"""For all endpoints of one workload."""
+_PLAIN = {"Accept-Encoding": "identity"}
+_JSON = {**_PLAIN, "Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Why one endpoint does not pass."""
+
+    message: str
+    wrong: bool
 
 
 class HttpProber:
@@ -27,9 +45,10 @@ class HttpProber:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),  # the deadline of all questions together counts
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(force_close=True, limit=_AT_ONCE),
+            auto_decompress=False,  # a few compressed bytes could fill the memory
         )
         return self
 
@@ -38,34 +57,70 @@ class HttpProber:
             await self._session.close()
 
     async def __call__(self, addresses: tuple[str, ...], probe: Probe) -> ProbeOutcome:
-        """How many of the addresses answer as the probe wants."""
-        troubles = await asyncio.gather(*(self._ask(address, probe) for address in addresses))
-        failed = [trouble for trouble in troubles if trouble]
-        return ProbeOutcome(asked=len(addresses), passed=len(addresses) - len(failed), message=failed[0] if failed else "")
+        """How many of the addresses answer all questions as the probe wants, and how many answer wrongly."""
+        turns = asyncio.Semaphore(_AT_ONCE_OF_ONE)
+        asked = [asyncio.ensure_future(self._in_turn(turns, address, probe)) for address in addresses]
+        try:
+            await asyncio.wait(asked, timeout=_ALTOGETHER) if asked else None
+        finally:
+            late = [each for each in asked if not each.done()]
+            for each in late:
+                each.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        found = [_Finding("not all pods could be asked in time", wrong=False) if each in late else each.result() for each in asked]
+        return _outcome(found)
 
-    async def _ask(self, address: str, probe: Probe) -> str:
-        """What is wrong with the answer; empty where nothing is."""
+    async def _in_turn(self, turns: asyncio.Semaphore, address: str, probe: Probe) -> _Finding | None:
+        async with turns, self._gate:
+            return await self._examine(address, probe)
+
+    async def _examine(self, address: str, probe: Probe) -> _Finding | None:
+        """What is wrong with the endpoint; None where nothing is."""
+        host = f"[{address}]" if ":" in address else address
+        who = f"Service {probe.service} at {host}" if probe.service else f"the pod at {host}"
+        examination = examine(probe)
+        try:
+            question = next(examination)
+            async with asyncio.timeout(_SECONDS):
+                while True:
+                    question = examination.send(await self._ask(host, question))
+        except StopIteration as end:
+            trouble: Trouble | None = end.value
+            return _Finding(f"{who}:{trouble.question.port} {trouble.message}", trouble.wrong) if trouble else None
+        except TimeoutError:
+            silence = f"did not answer {question.name} within {_SECONDS:g} s"
+        except (aiohttp.ClientConnectorError, aiohttp.ClientOSError):
+            silence = f"could not be reached for {question.name}"
+        except (aiohttp.ClientError, OSError, ValueError):
+            silence = f"gave no whole HTTP answer to {question.name}"
+        return _Finding(f"{who}:{question.port} {silence}", wrong=False)
+
+    async def _ask(self, host: str, question: Question) -> Answer:
         if self._session is None:
             raise RuntimeError("the prober is not open")
-        host = f"[{address}]" if ":" in address else address
-        url = URL(f"http://{host}:{probe.http_get.port}{probe.http_get.path}", encoded=True)
-        where = f"the pod at {host}:{probe.http_get.port}"
-        try:
-            async with self._gate, self._session.get(url, allow_redirects=False) as response:
-                if response.status != 200:
-                    return f"{where} answered with status {response.status}"
-                if probe.expect is None:
-                    return ""
-                body = await _start(response.content)
-        except TimeoutError:
-            return f"{where} did not answer within {_SECONDS:g} s"
-        except (aiohttp.ClientError, OSError):
-            return f"{where} could not be reached"
-        return "" if probe.expect.encode() in body else f"the answer of {where} does not contain the expected text"
+        url = URL(f"http://{host}:{question.port}{question.path}", encoded=True)
+        method, headers = ("GET", _PLAIN) if question.body is None else ("POST", _JSON)
+        async with self._session.request(method, url, data=question.body, headers=headers, allow_redirects=False) as response:
+            if response.status != 200 or not question.most:
+                return Answer(response.status)
+            body = await _start(response.content, question.most + 1)
+            return Answer(response.status, body[: question.most], cut=len(body) > question.most)
 
 
-async def _start(content: aiohttp.StreamReader) -> bytes:
+def _outcome(found: Iterable[_Finding | None]) -> ProbeOutcome:
+    """The count; what is wrong goes before what is silent."""
+    all_of_them = list(found)
+    troubles = sorted((each for each in all_of_them if each is not None), key=lambda each: not each.wrong)
+    return ProbeOutcome(
+        asked=len(all_of_them),
+        passed=len(all_of_them) - len(troubles),
+        message=troubles[0].message if troubles else "",
+        wrong=sum(each.wrong for each in troubles),
+    )
+
+
+async def _start(content: aiohttp.StreamReader, most: int) -> bytes:
     body = bytearray()
-    while len(body) < _LONGEST and (chunk := await content.read(_LONGEST - len(body))):
+    while len(body) < most and (chunk := await content.read(most - len(body))):
         body += chunk
     return bytes(body)
