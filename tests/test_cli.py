@@ -51,11 +51,11 @@ def test_without_options_crds_go_to_the_terminal(capsys: pytest.CaptureFixture[s
     assert documents == [crd(kind) for kind in KINDS]
 
 
-@pytest.mark.parametrize("command", ["crds", "report", "preflight"])
+@pytest.mark.parametrize("command", ["crds", "report", "preflight", "release mver/"])
 def test_small_commands_load_nothing_heavy(command: str) -> None:
     """The reporter runs beside every evaluation. Without its environment it ends at once, after its imports."""
     loaded = f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
-    code = f"import sys; from weighbridge.cli import main; main([{command!r}]); {loaded}"
+    code = f"import sys; from weighbridge.cli import main; main({command.split()!r}); {loaded}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WEIGHBRIDGE_")}
     done = subprocess.run(
         [sys.executable, "-c", code], env={**clean, "PYTHONPATH": _source()}, capture_output=True, text=True, timeout=60, check=True

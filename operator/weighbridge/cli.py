@@ -1,5 +1,5 @@
-"""The command line: `weighbridge run`, `preflight`, `crds` and `report`. Only here and in `preflight` are environment and flags of
-the process read.
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `hold`, `release`, `crds` and `report`. Only here, in
+`preflight` and in `requests` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -29,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .preflight import main as preflight
 
             return preflight(options)
+        case "rollback" | "retry" | "hold" | "release":
+            from .requests import main as request
+
+            return request(options)
         case _:
             from .evaluation.reporter import main as report
 
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         help_text = f"{variable.meaning} ({variable.accepted}; default: {variable.default or 'nothing'}; {variable.name})"
         run.add_argument(variable.flag, dest=variable.field, metavar="VALUE", help=help_text.replace("%", "%%"))
     _add_preflight(commands)
+    _add_requests(commands)
     crds = commands.add_parser("crds", help="print, write or check the CustomResourceDefinitions")
     mode = crds.add_mutually_exclusive_group()
     mode.add_argument("--check", type=Path, metavar="DIR", help="fail where the files of this folder differ")
@@ -76,6 +81,39 @@ def _add_preflight(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     parser.add_argument("--unsafe-formats", choices=("Allow", "Refuse"), help="decide as if the ModelRegistry said so")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+
+
+def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    codes = "Exit status: 0 done, 1 refused, 3 cannot be told now, 2 wrong usage."
+    none = "1 no other version may serve, or refused"
+
+    def add(name: str, text: str, description: str) -> argparse.ArgumentParser:
+        parser = commands.add_parser(name, help=text, description=description)
+        parser.add_argument("name", metavar="NAME", help="name of the ModelVersion; mver/NAME will do")
+        parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's)")
+        parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+        return parser
+
+    back = add(
+        "rollback",
+        "take every target away from a version, now",
+        "Asks the operator to take every target away from a version and to give it to the newest other one that may serve, and "
+        f"tells what comes of it. It needs neither Git nor the registry. {codes.replace('1 refused', none)}",
+    )
+    again = add(
+        "retry",
+        "try a version again that was seen to fail",
+        f"Asks the operator to forget what was seen of a version, and to try it again. {codes}",
+    )
+    hold = add(
+        "hold", "change nothing for a version until it is released", f"Stops every change for a version, rollbacks too. {codes}"
+    )
+    add("release", "end a hold", f"Ends what `weighbridge hold` began. {codes}")
+    for parser in (back, hold):
+        parser.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in status and Events")
+        parser.add_argument("--by", metavar="WHO", help="who asks (default: the user the API server takes you for)")
+    again.add_argument("--reason", metavar="TEXT", help="why")
+    back.add_argument("--timeout", metavar="TIME", default="60s", help="how long to wait for what comes of it (default: 60s)")
 
 
 def _run(options: argparse.Namespace) -> int:

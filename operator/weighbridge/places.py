@@ -1,5 +1,5 @@
-"""Where `weighbridge preflight` finds its registries: in the environment of whoever types it, as MLflow's and the Hub's own tools
-do, or in the cluster, with the rights of whoever types it.
+"""Where commands that people type find what they need: in the environment of whoever types them, as MLflow's and the Hub's own
+tools do, or in the cluster, with the rights of whoever types them.
 
 Must not ask a registry anything, and must not print what it reads.
 """
@@ -26,6 +26,7 @@ from .settings import read as read_settings
 
 if TYPE_CHECKING:
     from .runtime.cluster import Cluster
+    from .runtime.connection import Connection
 
 _ANYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _URL = re.compile(r"^https?://[^/?#@ ]+(/[^?#@ ]*)?$")
@@ -159,6 +160,15 @@ class InCluster:
 async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncIterator[InCluster]:
     """The cluster of the kubeconfig; an empty namespace is the kubeconfig's own. Raises Misused where there is none."""
     from .runtime.cluster import Cluster
+
+    async with connected(namespace, environment) as (connection, place):
+        yield InCluster(Cluster(connection), place, environment)
+
+
+@asynccontextmanager
+async def connected(namespace: str, environment: Mapping[str, str]) -> AsyncIterator[tuple["Connection", str]]:
+    """A connection to the cluster of the kubeconfig, and the namespace: the one given, or else the kubeconfig's own. Raises Misused
+    where there is none."""
     from .runtime.connection import Connection, Surroundings
 
     surroundings = Surroundings(environment.get("KUBECONFIG"))
@@ -171,7 +181,7 @@ async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncI
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise Misused("the kubeconfig cannot be read: it is no YAML, or not for you") from error
     try:
-        yield InCluster(Cluster(connection), place, environment)
+        yield connection, place
     finally:
         await connection.close()
 

@@ -355,7 +355,7 @@ def test_what_serves_says_whether_there_is_a_way_back_and_the_way_back_whether_i
     crash = look(newer, targets=on("models:/model/2", state="Failed", serving={}), siblings=(dead,))
     assert repoints(crash) == [], "a dead way back is not taken"
     oldest = standby().model_copy(
-        update={"metadata": model_version("0", metadata={"name": "v0"}).metadata, "spec": model_version("0").spec}
+        update={"metadata": model_version("0", metadata={"name": "v0", "finalizers": ["weighbridge.dev/serving"]}).metadata}
     )
     assert repoints(look(newer, targets=on("models:/model/2", state="Failed", serving={}), siblings=(dead, oldest))) != []
 

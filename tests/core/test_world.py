@@ -38,7 +38,7 @@ def test_the_story_of_the_demo() -> None:
         "4": "RolledBack",
     }
     assert world.tags["2"]["weighbridge.dev/verdict"] == "holdout: Failed"
-    assert world.tags["1"]["weighbridge.dev/since"] == "none", "what is no longer true is not left standing"
+    assert world.tags["1"]["weighbridge.dev/traffic"] == "0%", "what is no longer true is not left standing"
 
 
 def test_a_cluster_rebuilt_in_any_order_serves_the_newest_first_and_no_older_one_on_the_way() -> None:

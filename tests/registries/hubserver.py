@@ -487,6 +487,7 @@ class Handler(BaseHTTPRequestHandler):
             "lastModified": self._date(self.git.resolve("main") or sha),
             "tags": [*tags, *(["custom_code"] if "auto_map" in config else [])],
             "cardData": card,
+            **({"library_name": card["library_name"]} if "library_name" in card else {}),
             "config": config,
             "siblings": siblings,
         }

@@ -204,6 +204,31 @@ def test_write_changes_only_what_differs(bench: Bench) -> None:
     assert bench.aliases(name) == {}
 
 
+def test_an_alias_that_another_hand_moves_between_look_and_write(bench: Bench) -> None:
+    """Nothing can be written conditionally: it ends at the one or the other, and the next order settles it."""
+    name, writes = bench.new_name(), list[str]()
+    ours, theirs = bench.register(name), bench.register(name)
+    bench.set_alias(name, "theirs", theirs)
+
+    def meanwhile() -> bool:
+        writes.append("write")
+        if len(writes) == 1:
+            bench.set_alias(name, "champion", theirs)
+        return True
+
+    order = WriteOrder(bench.connect().model(bench.by_version(name, ours)).pin, {STATE: "Serving"}, "champion")
+    registry = bench.connect(may_write=meanwhile)
+    if bench.writes_to_move_an_alias == 1:
+        registry.write(order)
+    else:  # an alias that is there already cannot be made
+        with pytest.raises(RegistryFailed) as failed:
+            registry.write(order)
+        assert failed.value.reason == "WriteNotKept"
+        assert bench.aliases(name) == {"champion": theirs, "theirs": theirs}
+        registry.write(order)
+    assert bench.aliases(name) == {"champion": ours, "theirs": theirs}
+
+
 def test_own_writes_change_no_pin(bench: Bench) -> None:
     name, registry = bench.new_name(), bench.connect()
     version = bench.register(name)

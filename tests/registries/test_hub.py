@@ -9,7 +9,7 @@ import pytest
 from tests.registries.benches import LOCAL
 from tests.registries.hubserver import DATASETS, MODELS, Hub, Server, serving
 from weighbridge.api.base import LocalRef
-from weighbridge.api.references import DatasetReference, ModelReference
+from weighbridge.api.references import DatasetReference, Lineage, ModelReference
 from weighbridge.core.facts import ModelSnapshot
 from weighbridge.core.pin import fingerprint
 from weighbridge.registries.base import EntryFailed, RegistryAbsent, RegistryFailed
@@ -581,6 +581,56 @@ def test_nonsense_on_the_card_hurts_nobody(hub: Hub, server: Server, card: dict[
     hub.commit(MODELS, NAME, FILES | {"README.md": f"---\n{json.dumps(card)}\n---\n".encode()})
     found = model(server).lineage
     assert found == type(found).model_validate(found.model_dump())
+
+
+def lineage_of(hub: Hub, server: Server, files: dict[str, bytes], **card: object) -> Lineage:
+    hub.commit(MODELS, NAME, FILES | {"README.md": f"---\n{json.dumps(card)}\n---\n".encode()} | files)
+    return model(server).lineage
+
+
+def test_dependencies_from_the_list_or_else_the_library(hub: Hub, server: Server) -> None:
+    listed = b"--extra-index-url https://me:canary@example.com\ntorch==2.8.0\n"
+    assert lineage_of(hub, server, {}, library_name="transformers").dependencies == "library_name: transformers"
+    assert lineage_of(hub, server, {"requirements.txt": listed}).dependencies == "requirements.txt: torch==2.8.0"
+    assert lineage_of(hub, server, {"requirements.txt": b"torch\n" * 20_000}, library_name=7).dependencies == ""
+
+
+def test_signature_only_of_an_mlflow_model(hub: Hub, server: Server) -> None:
+    assert lineage_of(hub, server, {}, base_model="org/base").signature == ""
+    flavors = {"lightgbm": {"data": "model.lgb"}, "transformers": {"source_model_name": "org/other"}}
+    files = {"model.lgb": b"x", "MLmodel": told(flavors=flavors, signature={"inputs": '[{"type": "double"}]', "outputs": 7})}
+    found = lineage_of(hub, server, files, base_model="org/base")
+    assert (found.signature, found.base_models) == ("1 input", ("org/base", "org/other"))
+
+
+@pytest.mark.parametrize(
+    ("given", "bases"),
+    [
+        ("org/base", ("org/base",)),
+        ("/root/base", ()),
+        ("./base", ()),
+        (["org/base"], ()),
+        ({"a": 1}, ()),
+        ("o" * 999, ("o" * 256,)),
+    ],
+)
+def test_base_model_of_an_adapter_without_a_card(hub: Hub, server: Server, given: object, bases: tuple[str, ...]) -> None:
+    adapter_config = json.dumps({"peft_type": "LORA", "base_model_name_or_path": given}).encode()
+    assert lineage_of(hub, server, {"adapter_config.json": adapter_config}).base_models == bases
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"no json", b"\xff\xfe"])
+def test_an_adapters_description_that_is_none_hurts_nobody(hub: Hub, server: Server, content: bytes) -> None:
+    found = lineage_of(hub, server, {"adapter_config.json": content}, base_model="org/base")
+    assert found.base_models == ("org/base",)
+
+
+def test_lineage_costs_one_request_more_at_the_most(hub: Hub, server: Server) -> None:
+    """For the list of requirements; the other descriptions are read anyway, for what they say of code."""
+    hub.commit(MODELS, NAME, FILES | {"requirements.txt": b"torch\n", "adapter_config.json": b"{ }", "x/config.json": b"{} "})
+    model(server)
+    read = [each.path.rpartition("/resolve/")[2].partition("/")[2] for each in server.asked if "/resolve/" in each.path]
+    assert sorted(read) == ["adapter_config.json", "config.json", "model.safetensors", "requirements.txt", "x/config.json"]
 
 
 def test_tags_are_aliases(hub: Hub, server: Server) -> None:

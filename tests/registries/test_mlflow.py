@@ -56,12 +56,16 @@ def test_what_a_user_trains_is_found_with_its_lineage_and_dataset(mlflow_server:
     assert (found.pin.run_id, lineage.run_id) == (run_id, run_id)
     assert (lineage.code_commit, lineage.code_source) == ("0123abc", "https://git.example.com/x.git")
     assert (dict(lineage.parameters), dict(lineage.metrics)) == ({"C": "0.5"}, {"accuracy": 0.97})
+    assert (lineage.signature, lineage.base_models) == ("4 inputs, 1 output", ())
+    assert lineage.dependencies.startswith(f"requirements.txt: mlflow=={mlflow.__version__}, ")
+    assert "scikit-learn==" in lineage.dependencies
     pinned = dataset(mlflow_server, data)
     assert lineage.datasets == (DatasetUse(name=data, digest=pinned.revision, context="evaluation"),)
     assert pinned.uri == f"runs:/{run_id}/datasets/{data}"
     assert (found.unsafe, found.formats) == ("", {"mlflow", "skops"})
     pickled, scripted = (look(mlflow_server, f"{name}-{kind}", "1") for kind in ("pickled", "scripted"))
     assert (pickled.unsafe, pickled.formats) == ("weights only as pickle (model.pkl)", {"mlflow", "pickle"})
+    assert (pickled.lineage.signature, "cloudpickle==" in pickled.lineage.dependencies) == ("", True)
     assert scripted.unsafe == "weights only as pickle (python_model.pkl) and brings code of its own (code)"
 
 
@@ -188,6 +192,36 @@ def test_foreign_tags_are_never_written(mlflow_server: MlflowServer) -> None:
     with pytest.raises(ValueError, match="team"):
         registry(mlflow_server).write(WriteOrder(pin, {"team": "ours"}, None))
     assert mlflow_server.client.get_model_version(name, version).tags == {}
+
+
+def test_what_people_wrote_stays(mlflow_server: MlflowServer) -> None:
+    name, client = mlflow_server.new_name(), mlflow_server.client
+    version = mlflow_server.register(name)
+    client.set_model_version_tag(name, version, "team", "fraud")
+    client.set_model_version_tag(name, version, "weighbridge.dev/rejected", "scores look wrong")
+    client.set_registered_model_alias(name, "theirs", version)
+    order = WriteOrder(look(mlflow_server, name, version).pin, {"weighbridge.dev/state": "Serving"}, "champion")
+    registry(mlflow_server).write(order)
+    said = {"team": "fraud", "weighbridge.dev/rejected": "scores look wrong", "weighbridge.dev/state": "Serving"}
+    assert client.get_model_version(name, version).tags == said
+    assert dict(client.get_registered_model(name).aliases) == {"theirs": version, "champion": version}
+
+
+def test_an_alias_taken_away_while_the_tags_are_written_is_left_and_told(mlflow_server: MlflowServer) -> None:
+    name, client = mlflow_server.new_name(), mlflow_server.client
+    ours, theirs = mlflow_server.register(name), mlflow_server.register(name)
+    client.set_registered_model_alias(name, "champion", ours)
+
+    def meanwhile() -> bool:
+        client.set_registered_model_alias(name, "champion", theirs)
+        return True
+
+    adapter = MlflowRegistry(mlflow_server.url, None, request_timeout=20, allow=LOCAL, may_write=meanwhile)
+    order = WriteOrder(look(mlflow_server, name, ours).pin, {"weighbridge.dev/state": "Serving"}, "champion")
+    with pytest.raises(RegistryFailed) as failed:
+        adapter.write(order)
+    assert (failed.value.reason, "alias champion" in failed.value.public) == ("WriteNotKept", True)
+    assert client.get_model_version_by_alias(name, "champion").version == theirs
 
 
 def test_refused_alias_is_told_apart(mlflow_server: MlflowServer) -> None:

@@ -1,5 +1,5 @@
 """Trains, logs and registers as users do; runs with the Python of the MLflow server. Arguments: URL, model name, dataset name.
-Beside the model there is `<model>-pickled`, the same as pickle, and `<model>-scripted`, which brings code."""
+Beside the model there is `<model>-pickled`, the same as pickle and without a signature, and `<model>-scripted`, with code."""
 
 import sys
 
@@ -28,7 +28,13 @@ with mlflow.start_run() as run:
     mlflow.log_param("C", 0.5)
     mlflow.log_metrics({"accuracy": 0.97, "broken": float("nan"), "endless": float("inf")})
     trained = LogisticRegression(C=0.5, max_iter=500).fit(frame.drop(columns="target"), frame["target"])
-    mlflow.sklearn.log_model(trained, name="model", registered_model_name=model, serialization_format="skops")
+    mlflow.sklearn.log_model(
+        trained,
+        name="model",
+        registered_model_name=model,
+        serialization_format="skops",
+        signature=mlflow.models.infer_signature(frame.drop(columns="target"), frame["target"]),
+    )
     mlflow.sklearn.log_model(trained, name="pickled", registered_model_name=f"{model}-pickled", serialization_format="cloudpickle")
     mlflow.pyfunc.log_model(
         name="scripted", python_model=Constant(), registered_model_name=f"{model}-scripted", code_paths=[__file__]

@@ -24,6 +24,7 @@ from weighbridge.controllers.evaluationjob import EvaluationJobController
 from weighbridge.controllers.modelregistry import ModelRegistryController
 from weighbridge.controllers.modelversion import ModelVersionController
 from weighbridge.controllers.ports import ClusterError
+from weighbridge.runtime import inbound
 from weighbridge.runtime.metrics import Metrics
 from weighbridge.runtime.queue import Queue
 from weighbridge.runtime.store import ObjectStore
@@ -114,7 +115,7 @@ async def desk() -> AsyncIterator[Desk]:
         listener.bind(("127.0.0.1", 0))
         found.port = int(listener.getsockname()[1])
     async with AsyncExitStack() as stack:
-        await found.webhooks.serve(stack, Address("127.0.0.1", found.port))
+        await inbound.serve(stack, Address("127.0.0.1", found.port), found.webhooks.routes())
         yield found
 
 
@@ -205,7 +206,7 @@ async def test_other_ways_in_are_closed(desk: Desk) -> None:
 async def test_port_0_opens_nothing(desk: Desk) -> None:
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208
     async with AsyncExitStack() as stack:
-        await desk.webhooks.serve(stack, Address("", 0))
+        await inbound.serve(stack, Address("", 0), desk.webhooks.routes())
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
@@ -255,8 +256,8 @@ HEAD = b"POST /webhooks/fraud/mlflow HTTP/1.1\r\nHost: x\r\n"
 
 @pytest.mark.parametrize("start", [b"", HEAD + b"X-A: ", HEAD + b"Content-Length: 9\r\n\r\n"])
 async def test_who_drips_is_cut_off(desk: Desk, start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weighbridge.runtime.webhooks._SECONDS", 0.3)
-    monkeypatch.setattr("weighbridge.runtime.webhooks._SECONDS_TO_READ", 0.2)
+    monkeypatch.setattr("weighbridge.runtime.inbound._SECONDS", 0.3)
+    monkeypatch.setattr("weighbridge.runtime.inbound._SECONDS_TO_READ", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
     writer.write(start)
 
@@ -275,7 +276,7 @@ async def test_who_drips_is_cut_off(desk: Desk, start: bytes, monkeypatch: pytes
 
 
 async def test_connections_are_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weighbridge.runtime.webhooks._MOST_CONNECTIONS", 3)
+    monkeypatch.setattr("weighbridge.runtime.inbound._MOST_CONNECTIONS", 3)
     held = [await asyncio.open_connection("127.0.0.1", desk.port) for _ in range(3)]
     await asyncio.sleep(0)
     reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)

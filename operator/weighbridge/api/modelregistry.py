@@ -50,8 +50,8 @@ class WriteBack(ApiModel):
     """Stage to alias: the alias that follows what serves in that stage, e.g. `Production: champion`. Hugging Face Hub: a git tag of
     the repository, where the credentials may set one."""
     on_conflict: Literal["Report", "Enforce"] = "Report"
-    """What happens where somebody moved an alias that was set here. Report: it is told as drift and left. Enforce: it is set again,
-    twice at the most."""
+    """What happens where somebody moved an alias or changed an own tag that was set here. Report: it is told as drift and left.
+    Enforce: it is set again, twice in a row at the most."""
     evaluation_results: Literal["None", "PullRequest"] = "None"
     """Hugging Face Hub: whether passed evaluations on datasets of the Hub are offered to the model's owners as a pull request."""
 

@@ -177,7 +177,7 @@ class RegistryState(ApiModel):
     written_at: datetime | None = None
     """When they were last changed."""
     enforced: Annotated[int, Field(ge=0)] = 0
-    """How often an alias somebody moved was taken back."""
+    """How often in a row what somebody changed in the registry was set again."""
 
 
 class Drift(ApiModel):

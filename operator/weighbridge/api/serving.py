@@ -64,6 +64,10 @@ class Pointer(ApiModel):
                 "!(has(self.image) || has(self.imageVolume)) || self.value != '{uri}'",
                 "a registry's address is no image: write value, such as registry.example.com/fraud:{version}",
             ),
+            Cel(
+                "!has(self.selector) || !(self.value.contains('{uri}') || self.value.contains('{digest}'))",
+                "a label takes no registry address and no digest: write value, such as v{version}",
+            ),
             Cel(_NAMES_VERSION, "the value must name the version: use {uri}, {version} or {digest}"),
         )
     )
@@ -83,7 +87,7 @@ class Pointer(ApiModel):
     config_map: ConfigMapKey | None = None
     """Key of a ConfigMap that names the model. The pods are restarted with each change, by an annotation of the pod template."""
     field_path: Annotated[str, Field(max_length=256, pattern=r"^spec(\.[A-Za-z][-A-Za-z0-9_]*){1,8}$")] | None = None
-    """Path of a field, for kinds other than Deployment, StatefulSet, Rollout and Service, such as `spec.predictor.model.storageUri`."""
+    """Path of a field, for kinds other than Deployment, StatefulSet, Rollout and Service: `spec.predictor.model.storageUri`."""
     value: Annotated[str, Field(min_length=1, max_length=512)] = "{uri}"
     """Template of the value over the pin: {uri}, {name}, {version}, {digest}."""
 
@@ -191,7 +195,7 @@ class Probe(ApiModel):
     period: Annotated[Duration, Cel("duration(self) >= duration('5s')", "probe every 5s at the most")] = "1m"
     """How often it is asked again while the version serves."""
     failure_window: Duration = "30s"
-    """How long the answers must be wrong, without a right one between, until a version that serves has failed. Silence is no answer."""
+    """How long answers must be wrong, without a right one between, until a version that serves has failed. Silence is no answer."""
 
 
 class Serving(ApiModel):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..api.annotations import HOLD
-from ..api.modelversion import ModelVersion, Rejection, RollbackTrigger, ServingState
+from ..api.modelversion import FINALIZER, ModelVersion, Rejection, RollbackTrigger, ServingState
 from ..api.references import ModelPin
 from ..api.serving import Serving, TargetRef
 from .conditions import find
@@ -38,6 +38,8 @@ class Claim:
     """There is evidence against it: seen to fail here, failed its evaluation, revoked, demoted, dead as a way back."""
     serves: bool
     """Is proved to serve the target."""
+    anchored: bool = False
+    """Cannot vanish while a target points at it (its finalizer is set): others may hand a target to it."""
 
 
 def newest_first(claims: Iterable[Claim]) -> tuple[Claim, ...]:
@@ -90,6 +92,7 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         value=pointer_value(entry, status.resolved) if status.resolved else "",
         refused=refused,
         serves=bool(state and state.state == "Serving"),
+        anchored=FINALIZER in version.metadata.finalizers,
     )
 
 

@@ -49,7 +49,8 @@ def as_loser(situation: Situation, last: ServingState, target: TargetState, won:
     if won is not None and pointed and target.pointer != won.value and not eligible and target.other_applier is None:
         # This version still has the pointer but lost its claim to it: hand it over at once.
         key = Key("ModelVersion", situation.version.metadata.namespace, won.name)
-        actions = (situation.repoint(target, won.value, "Rollback"), Wake((key,)))
+        # One that was never given a target takes it itself, after its finalizer.
+        actions = (situation.repoint(target, won.value, "Rollback"), Wake((key,))) if won.anchored else (Wake((key,)),)
     if actions and held is None and leaves(situation.version, situation.entry) and said_why(situation.version):
         text = f"leaves {situation.entry.stage} ({said_why(situation.version)}): giving {where} to {won.value if won else ''}"
         return Outcome(last, Draft("Serving", None, "Leaving", text), actions)

@@ -11,6 +11,7 @@ from .plan import Action, Plan, Repoint, SetFinalizer, Wake
 from .proof import LOOK_AGAIN
 from .stages import target_name
 from .versionfacts import VersionFacts
+from .writeback import retract
 
 
 def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
@@ -35,15 +36,15 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
                 waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
             else:
                 value = won.value
-                actions.append(
-                    Repoint(entry.target_ref, entry.pointer, value, target.uid, target.resource_version, "Rollback", target.basis),
-                )
+                if won.anchored:
+                    uid, seen = target.uid, target.resource_version
+                    actions.append(Repoint(entry.target_ref, entry.pointer, value, uid, seen, "Rollback", target.basis))
                 actions.append(Wake((Key("ModelVersion", version.metadata.namespace, won.name),)))
                 waiting.append(f"giving {where} to {value}")
         elif won is not None and not won.serves and won.value == target.pointer:
             waiting.append(f"{where} is still rolling to {won.value}")
     if not waiting:
-        return Plan(status=version.status, actions=(*actions, SetFinalizer(present=False)))
+        return Plan(status=version.status, actions=(*actions, *retract(version, facts), SetFinalizer(present=False)))
     summary = Summary("InProgress", "Deleting", "; ".join(waiting))
     generation = version.metadata.generation
     kept = [

@@ -66,7 +66,7 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
         text = f"there is no ModelRegistry {name} in this namespace; create it or correct source.registryRef"
         resolved = _unasked(version, Draft("Resolved", pin is not None, "RegistryNotFound", text))
         drift = (("Unknown", text),) if pin else ()
-        return Resolution(pin, lineage, resolved, complete(version, lineage), drift)
+        return Resolution(pin, lineage, resolved, complete(version, lineage, just_said=False), drift)
     match facts.snapshot:
         case Known(value=found) if (text := refusal(facts.registry.spec, found)) and not _serves(version):
             resolved = Draft("Resolved", False, "UnsafeFormat", text)
@@ -92,7 +92,8 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
             waiting = Draft("Resolved", None, "Checking", "waiting for the registry's answer")
             resolved = _unasked(version, _pinned(pin)) if pin else waiting
             drift = _last_drift(version, "Artifact", "Revoked", "Unknown")
-    return Resolution(pin, lineage, resolved, complete(version, lineage), drift, retry_after)
+    known = complete(version, lineage, just_said=isinstance(facts.snapshot, Known))
+    return Resolution(pin, lineage, resolved, known, drift, retry_after)
 
 
 def _unasked(version: ModelVersion, otherwise: Draft) -> Draft:

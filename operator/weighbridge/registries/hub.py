@@ -20,6 +20,8 @@ from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed
 from .credentials import Credentials
 from .hub_answer import Answer, not_hub, not_understood
 from .hub_card import lineage
+from .hub_declared import of_files
+from .hub_descriptions import Reader
 from .hub_files import check_complete, listed
 from .hub_http import HubHttp, Inquiry
 from .hub_repo import File, Repo, find
@@ -80,8 +82,10 @@ class HubRegistry:
             pin = _pin(repo, files, ref.registry_ref.name)
             aliases = frozenset(tag for tag, sha in _tags(repo).items() if sha == repo.sha)
             tags = _offers(hub_results.offered(repo, pin)) if self._results else {}
-            judged = hub_safety.judge(repo, files, found, parts)
-            return ModelSnapshot(pin, lineage(repo.info), tags, aliases, judged.formats, judged.unsafe, repo.notice)
+            reader = Reader(repo, files)
+            judged = hub_safety.judge(repo, reader, found, parts)
+            origin = lineage(repo.info, of_files(reader, repo.info))
+            return ModelSnapshot(pin, origin, tags, aliases, judged.formats, judged.unsafe, repo.notice)
 
     def dataset(self, ref: DatasetReference) -> DatasetPin:
         with self._http.inquiry(self._budget) as inquiry:

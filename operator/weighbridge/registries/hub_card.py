@@ -1,24 +1,27 @@
-"""Where a model comes from, read from the metadata of its card. People write cards by hand, so everything in them may be anything.
-Must not fail for what a card does not say."""
+"""Where a model comes from, read from the metadata of its card, and from its files as far as these say so. People write cards by
+hand, so everything in them may be anything. Must not fail for what a card does not say."""
 
 from collections.abc import Iterable
 
 from ..api.references import DatasetUse, Lineage
+from .mlflow_declared import Declared
 from .records import Record, each, inner, measure, text
 
 _MOST_DATASETS, _MOST_BASES, _MOST_METRICS, _MOST_RESULTS = 16, 8, 64, 256
 
 
-def lineage(info: Record) -> Lineage:
-    """What card and tags say, cut to the bounds of a status."""
+def lineage(info: Record, declared: Declared) -> Lineage:
+    """What card, tags and files say, cut to the bounds of a status."""
     card = inner(info, "cardData")
     datasets = _unique([*_strings(card, "datasets"), *_tagged(info, "dataset")], 256)[:_MOST_DATASETS]
-    bases = _unique([*_strings(card, "base_model"), *_tagged(info, "base_model")], 256)[:_MOST_BASES]
+    bases = _unique([*_strings(card, "base_model"), *_tagged(info, "base_model"), *declared.base_models], 256)[:_MOST_BASES]
     licences = _unique([*_strings(card, "license_name"), *_strings(card, "license"), *_tagged(info, "license")], 128)
     return Lineage(
         datasets=tuple(DatasetUse(name=name) for name in datasets),
         base_models=tuple(bases),
         licence=licences[0] if licences else "",
+        dependencies=declared.dependencies,
+        signature=declared.signature,
         metrics=_metrics(card),
     )
 

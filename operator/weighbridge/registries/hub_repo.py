@@ -20,7 +20,7 @@ Kind = Literal["model", "dataset"]
 _NAME = re.compile(r"^(?=.{1,96}$)(?!.*(--|\.\.|\.git$))\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?$", re.ASCII)
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _PROPERTIES = {
-    "model": ("sha", "gated", "private", "disabled", "cardData", "tags"),
+    "model": ("sha", "gated", "private", "disabled", "cardData", "tags", "library_name"),
     "dataset": ("sha", "gated", "private", "disabled"),
 }
 _MOST_PROOFS = 8

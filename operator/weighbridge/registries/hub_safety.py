@@ -9,15 +9,11 @@ from dataclasses import dataclass
 
 from . import hub_code, mlflow_flavors
 from .base import RegistryAbsent
-from .hub_answer import Answer
-from .hub_files import content
+from .hub_descriptions import Hidden, Reader
 from .hub_formats import formats
 from .hub_repo import File, Repo
 from .mlflow_files import DESCRIPTION
 from .pickles import unpickled
-
-_MOST_READ, _LARGEST_READ = 12, 2 * 1024 * 1024
-"""How many descriptions of a repository are read, of those with the same content one, and how large one may be, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,11 @@ class Judgement:
     unsafe: str
 
 
-class _Hidden(Exception):
-    """A description that cannot be looked into, and why, for people."""
-
-
-def judge(repo: Repo, files: Mapping[str, File], weights: Mapping[str, str], parts: Mapping[str, frozenset[str]]) -> Judgement:
+def judge(repo: Repo, reader: Reader, weights: Mapping[str, str], parts: Mapping[str, frozenset[str]]) -> Judgement:
     """`weights`: their formats; `parts`: what the indexes that were read name. Raises RegistryAbsent (ArtifactIncomplete where the
     description of an MLflow model is damaged or names what is missing, …) and RegistryFailed."""
-    found, sizes, reader = formats(weights, files), {path: file.size for path, file in files.items()}, _Reader(repo, files)
+    files = reader.files
+    found, sizes = formats(weights, files), {path: file.size for path, file in files.items()}
     unsafe, named = "", set[str]()
     try:
         if DESCRIPTION in files:
@@ -46,14 +39,14 @@ def judge(repo: Repo, files: Mapping[str, File], weights: Mapping[str, str], par
             code = _code(reader, named) or _marked(repo)
             # What the descriptions name counts, so they are read first.
             unsafe = " and ".join(filter(None, (unpickled(sizes, weights, parts, named), code)))
-    except _Hidden as hidden:
+    except Hidden as hidden:
         unsafe = " and ".join(filter(None, (unpickled(sizes, weights, parts, named), f"may bring code of its own ({hidden})")))
     return Judgement(found, "".join(filter(str.isprintable, unsafe)))
 
 
-def _code(reader: "_Reader", named: set[str]) -> str:
+def _code(reader: Reader, named: set[str]) -> str:
     """Code of the repository's own, in a few words; empty where there is none. Puts into `named` the files that descriptions name.
-    Raises _Hidden."""
+    Raises Hidden."""
     for path in reader.descriptions():
         folder = path[: path.rfind("/") + 1]
         answer = reader.read(path)
@@ -64,7 +57,7 @@ def _code(reader: "_Reader", named: set[str]) -> str:
             elif said := hub_code.named(path, answer.value, reader.files):
                 return f"brings code of its own ({said} in {path[:150]})"
         except (TypeError, RegistryAbsent):
-            raise _Hidden(f"{path[:150]} cannot be looked into: it is not written as loaders write it") from None
+            raise Hidden(f"{path[:150]} cannot be looked into: it is not written as loaders write it") from None
         named |= {folder + each.removeprefix("./") for each in hub_code.strings(answer.value)} & reader.files.keys()
     found = hub_code.files(reader.files)
     return f"brings code of its own ({found[:150]})" if found else ""
@@ -79,30 +72,3 @@ def _of_flavors(folder: str, description: bytes, files: Mapping[str, File]) -> s
 def _marked(repo: Repo) -> str:
     tags = repo.info.get("tags")
     return "brings code of its own (the Hub marks it custom_code)" if isinstance(tags, list) and "custom_code" in tags else ""
-
-
-class _Reader:
-    """Reads descriptions of a repository, each content once."""
-
-    def __init__(self, repo: Repo, files: Mapping[str, File]) -> None:
-        self.files = files
-        self._repo, self._known = repo, dict[str, Answer]()
-
-    def descriptions(self) -> list[str]:
-        """Their paths, the outermost first, but for the MLflow model at the root. Raises _Hidden where there are too many."""
-        names = hub_code.DESCRIPTIONS | {DESCRIPTION}
-        found = [path for path in self.files if path.rpartition("/")[2] in names and path != DESCRIPTION]
-        if len({self.files[path].blob for path in found}) > _MOST_READ:
-            raise _Hidden(f"it has more than {_MOST_READ} different descriptions, too many to look into")
-        return sorted(found, key=lambda path: (path.count("/"), path))
-
-    def read(self, path: str) -> Answer:
-        """Raises _Hidden, RegistryAbsent and RegistryFailed."""
-        file = self.files[path]
-        if file.sha256:
-            raise _Hidden(f"{path[:150]} cannot be looked into: it is kept outside of git")
-        if file.size > _LARGEST_READ:
-            raise _Hidden(f"{path[:150]} cannot be looked into: it is larger than {_LARGEST_READ >> 20} MiB")
-        if file.blob not in self._known:
-            self._known[file.blob] = content(self._repo, path, file)
-        return self._known[file.blob]

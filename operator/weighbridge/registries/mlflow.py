@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from ..api.references import DatasetPin, DatasetReference, ModelPin, ModelReference
+from ..core.entry import PREFIX
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
 from ..core.pin import model_digest
-from ..core.writeback import PREFIX
 from . import mlflow_datasets
 from .addresses import Network
 from .base import REQUESTS_PER_QUESTION, EntryFailed, RegistryAbsent, RegistryFailed
@@ -79,7 +79,7 @@ class MlflowRegistry:
         pin = _pin(entry, created_at, ref.registry_ref.name, found)
         return ModelSnapshot(
             pin=pin,
-            lineage=lineage(read_run(inquiry, pin.run_id)),
+            lineage=lineage(read_run(inquiry, pin.run_id), found.declared, found.parameters),
             tags={key: value for key, value in pairs(entry, "tags").items() if key.startswith(PREFIX)},
             aliases=_aliases(entry),
             formats=found.formats,

@@ -125,4 +125,4 @@ def _of_logged_model(inquiry: Inquiry, model_id: str, what: str) -> Folder:
     def content(file: str, size: int) -> Answer:
         return inquiry.bytes(f"/ajax-api/2.0/mlflow/{where}/files", size, artifact_file_path=file)
 
-    return Folder(inquiry, what, "", listing, content)
+    return Folder(inquiry, what, "", listing, content, inner(answer.record, "model"))

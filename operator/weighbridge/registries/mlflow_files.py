@@ -9,13 +9,13 @@ noticed; of larger files only the size counts. Nothing that was read is ever kep
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..core.pin import read_for_proof
 from .base import EntryFailed, RegistryAbsent, RegistryFailed
 from .mlflow_answer import Answer
 from .mlflow_http import Inquiry
-from .records import each, integer
+from .records import Record, each, integer
 
 DESCRIPTION = "MLmodel"
 _MOST_FILES, _MOST_FOLDERS, _DEEPEST = 10_000, 500, 16
@@ -37,6 +37,8 @@ class Folder:
     """Lists one folder, by its path and page token."""
     content: Callable[[str, int], Answer]
     """Reads one file by its path; of one that is larger than the size only a little more than that."""
+    logged: Record = field(default_factory=dict)
+    """What the server says of the logged model whose folder it is; empty for a folder of a run."""
 
     def files(self) -> dict[str, int]:
         """All files with their sizes in bytes, by path relative to the folder; empty where there is none.
@@ -78,6 +80,10 @@ class Folder:
                 "ArtifactIncomplete", f"{DESCRIPTION} of {self.what} is larger than 2 MiB; it is no model description"
             )
         return self._read(DESCRIPTION, files[DESCRIPTION])
+
+    def read(self, path: str, files: Mapping[str, int]) -> bytes:
+        """The bytes of one of `files`. Raises as `contents` does."""
+        return self._read(path, files[path])
 
     def contents(self, files: Mapping[str, int], known: Mapping[str, bytes]) -> dict[str, str]:
         """SHA-256 in hex of those of `files` whose content belongs to the identity, by path; `known` was read before.

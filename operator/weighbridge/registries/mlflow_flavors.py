@@ -14,7 +14,7 @@ import yaml
 from .base import RegistryAbsent
 from .mlflow_files import DESCRIPTION
 from .pickles import covered
-from .records import text
+from .records import Record, text
 
 Flavors: TypeAlias = Mapping[str, Mapping[str, Any]]
 
@@ -60,6 +60,11 @@ _DEEPEST, _MOST_PARTS = 100, 100_000
 
 def flavors_of(what: str, description: bytes) -> Flavors:
     """The flavors by name. Raises RegistryAbsent(ArtifactIncomplete) for what is no description of anything."""
+    return described(what, description)[0]
+
+
+def described(what: str, description: bytes) -> tuple[Flavors, Record]:
+    """The flavors by name, and all that the description says. Raises as `flavors_of`."""
     try:
         _check_harmless(description)
         content = yaml.load(description, Loader=_LOADER)  # noqa: S506 a safe one
@@ -69,7 +74,7 @@ def flavors_of(what: str, description: bytes) -> Flavors:
         raise RegistryAbsent("ArtifactIncomplete", message) from error
     if not found:
         raise RegistryAbsent("ArtifactIncomplete", f"{DESCRIPTION} of {what} names no flavor, so nothing can load it")
-    return found
+    return found, content
 
 
 def check_complete(what: str, files: Mapping[str, int], flavors: Flavors) -> None:

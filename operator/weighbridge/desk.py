@@ -1,0 +1,124 @@
+"""One ModelVersion in the cluster, with the rights of whoever types: its annotations, and what the others' status says.
+
+Refusals of the API server are told as the person at the terminal has to hear them. Must not write anything but annotations.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import yaml
+from pydantic import ValidationError
+
+from .api.base import API_VERSION, GROUP
+from .api.modelversion import ModelVersion
+from .controllers.ports import ClusterError
+from .places import CannotTell, Misused, told
+
+if TYPE_CHECKING:
+    from .runtime.connection import Connection
+
+KIND, PLURAL = ModelVersion.info.kind, ModelVersion.info.plural
+_FIELD_MANAGER = "weighbridge-cli"
+_LONGEST_USER = 500
+_NAMED = 20
+
+
+class Refused(Exception):
+    """The cluster does not let the annotation be written as it is. The text says why."""
+
+
+class Desk:
+    """One ModelVersion, with the rights of whoever types."""
+
+    def __init__(self, connection: "Connection", namespace: str, name: str, environment: Mapping[str, str]) -> None:
+        self._connection, self._namespace, self.name, self._environment = connection, namespace, name, environment
+
+    async def annotate(self, annotations: Mapping[str, str | None]) -> ModelVersion:
+        """The version as it is then; None takes an annotation away. Raises Misused, Refused, CannotTell."""
+        where = f"/apis/{API_VERSION}/namespaces/{quote(self._namespace, safe='')}/{PLURAL}/{quote(self.name, safe='')}"
+        body = {"metadata": {"annotations": annotations}}
+        try:
+            answer = await self._connection.request(
+                "PATCH",
+                where,
+                query=(("fieldManager", _FIELD_MANAGER),),
+                body=body,
+                content_type="application/merge-patch+json",
+            )
+        except ClusterError as error:
+            if error.reason == "NotFound":
+                raise Misused(await self._missing()) from error
+            raise self._told(error, "patch") from error
+        try:
+            return ModelVersion.model_validate(answer)
+        except ValidationError as error:
+            text = f"the annotation is written; this program cannot read the ModelVersion {self.name}, it is older than the CRDs"
+            raise CannotTell("InvalidSpec", text) from error
+
+    async def versions(self) -> tuple[ModelVersion, ...]:
+        """All readable versions of the namespace. Raises Misused, Refused, CannotTell."""
+        from .runtime.cluster import Cluster
+
+        try:
+            bodies = await Cluster(self._connection).list(API_VERSION, KIND, self._namespace, {})
+        except ClusterError as error:
+            raise self._told(error, "list") from error
+        return tuple(each for each in map(_read, bodies) if each is not None)
+
+    async def user(self) -> str:
+        """Who types, as the API server knows them, or else as the kubeconfig calls them."""
+        where = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        try:
+            answer = await self._connection.request("POST", where, body={"metadata": {}})
+            who = answer["status"]["userInfo"]["username"]
+        except (ClusterError, KeyError, TypeError):
+            who = _kubeconfig_user(self._environment)
+        return printable(str(who))[:_LONGEST_USER] or "unknown"
+
+    async def _missing(self) -> str:
+        try:
+            names = sorted(each.metadata.name for each in await self.versions())
+        except Misused:
+            return "this cluster has no ModelVersions at all: is it the right one, and are the CRDs installed?"
+        except (CannotTell, Refused):
+            return f"there is no ModelVersion {self.name} in namespace {self._namespace}"
+        few = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+        there = f"there are {few}" if names else "there is none in this namespace: name another one with -n"
+        return f"there is no ModelVersion {self.name} in namespace {self._namespace}; {there}"
+
+    def _told(self, error: ClusterError, verb: str) -> Exception:
+        match error.reason:
+            case "Forbidden":
+                text = f"you may not {verb} ModelVersions in namespace {self._namespace}"
+                text += f": ask for the right to {verb} {PLURAL}.{GROUP}"
+                return CannotTell("Forbidden", text)
+            case "AdmissionDenied" | "Invalid":
+                return Refused(printable(error.public))
+            case "NotFound":
+                return Misused(error.public)
+        return told(error, f"ModelVersion {self.name}")
+
+
+def _read(body: Mapping[str, Any]) -> ModelVersion | None:
+    try:
+        return ModelVersion.model_validate(body)
+    except ValidationError:
+        return None
+
+
+def printable(text: str) -> str:
+    """The text without characters that move a terminal's cursor."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def _kubeconfig_user(environment: Mapping[str, str]) -> str:
+    """The user of the kubeconfig's current context; empty where there is none."""
+    path = environment.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        contexts = {each["name"]: each["context"] for each in config["contexts"]}
+        return str(contexts[config["current-context"]]["user"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return ""

@@ -1,0 +1,205 @@
+"""`weighbridge rollback`, `retry`, `hold` and `release`: what a person wishes of a ModelVersion, asked from a terminal.
+
+Each sets one annotation with the rights of whoever types it, as `kubectl annotate` does; what comes of it is the operator's
+decision. Must not write anything else.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .api.annotations import HOLD, REQUESTED_BY, RETRY, ROLLBACK
+from .api.base import GROUP, seconds
+from .api.modelversion import ModelVersion
+from .core.conditions import find
+from .core.election import claim, suspended, winner
+from .core.stages import HOLDING, standing, target_name
+from .desk import PLURAL, Desk, Refused, printable
+from .places import CannotTell, Misused, connected
+from .runtime.clock import now
+
+_DONE, _REFUSED, _MISUSED, _UNKNOWN = 0, 1, 2, 3
+_STORED = tuple(f"{each}/" for each in ("mver", "modelversion", PLURAL, f"{PLURAL}.{GROUP}"))
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
+_LONGEST = 500
+_LOOK = 0.5
+"""Seconds between two looks at what comes of a request."""
+
+
+@dataclass(frozen=True)
+class Handback:
+    """What became of a target that was to be taken away."""
+
+    target: str
+    state: str
+    """Serving: the version it went back to is proved to serve. Progressing: its pods are on their way. NoEligibleClaim: no other
+    version may serve, so what is set stays. Waiting: nothing has come of it yet."""
+    to: str = ""
+    """Name of the version it went back to."""
+    value: str = ""
+    """Value of the pointer that names it."""
+
+    def shown(self) -> str:
+        """One line for people."""
+        match self.state:
+            case "Serving":
+                return f"{self.target}: {self.to} serves ({self.value})"
+            case "Progressing":
+                return f"{self.target}: given back to {self.to} ({self.value}), its pods are on their way"
+            case "NoEligibleClaim":
+                return f"{self.target}: no other version may serve, what is set stays"
+        return f"{self.target}: nothing has come of it yet"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is printed at the end."""
+
+    code: int
+    result: str
+    """One stable word."""
+    message: str
+    details: Mapping[str, Any]
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs one of the commands; the exit code."""
+    try:
+        answer = asyncio.run(_answer(options))
+    except Misused as error:
+        sys.stderr.write(f"weighbridge: {error}\n")
+        return _MISUSED
+    except Refused as error:
+        answer = Answer(_REFUSED, "Refused", str(error), {})
+    except CannotTell as error:
+        answer = Answer(_UNKNOWN, error.reason, str(error), {})
+    if options.output == "json":
+        document = {"modelVersion": _bare(options.name), "result": answer.result, "message": answer.message, **answer.details}
+        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    elif answer.details:
+        sys.stdout.write(f"{answer.message}\n")
+    else:
+        sys.stderr.write(f"weighbridge: {answer.message}\n")
+    return answer.code
+
+
+async def _answer(options: argparse.Namespace) -> Answer:
+    name, reason = _bare(options.name), _line("--reason", getattr(options, "reason", None) or "")
+    if not _NAME.match(name):
+        raise Misused("NAME is the name of a ModelVersion, such as fraud-detector-7")
+    if not reason and options.command in {"rollback", "hold"}:
+        raise Misused('say why, for those who read it later: --reason "scores look wrong"')
+    who, patience = _line("--by", getattr(options, "by", None) or ""), _patience(getattr(options, "timeout", None) or "0s")
+    async with connected(options.namespace or "", os.environ) as (connection, namespace):
+        desk = Desk(connection, namespace, name, os.environ)
+        at = now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        follow = f"`kubectl -n {namespace} get mver {name} -w` shows what comes of it"
+        details: dict[str, Any] = {"namespace": namespace}
+        match options.command:
+            case "rollback":
+                value, who = f"{at} {reason}", who or await desk.user()
+                version = await desk.annotate({ROLLBACK: value, REQUESTED_BY: who})
+                shown = options.output == "text"
+                if shown:
+                    _print(f"asked by {who}: every target is to be taken away from {name}")
+                found = await _followed(desk, version, value, patience, shown=shown)
+                return Answer(found.code, found.result, found.message, {**details, "requestedBy": who, **found.details})
+            case "retry":
+                await desk.annotate({RETRY: f"{at} {reason}".strip()})
+                return Answer(_DONE, "Asked", f"{name} is to be tried again; {follow}", details)
+            case "hold":
+                await desk.annotate({HOLD: f"{reason} ({who or await desk.user()})"})
+                text = f"nothing is changed for {name} until `weighbridge release {name}`; no rollback either"
+                return Answer(_DONE, "Held", text, details)
+        version = await desk.annotate({HOLD: None})
+        still = "; spec.suspend still stops every change" if version.spec.suspend else ""
+        return Answer(_DONE, "Released", f"{name} is not on hold (any more){still}", details)
+
+
+async def _followed(desk: Desk, before: ModelVersion, value: str, patience: float, *, shown: bool) -> Answer:
+    """Looks at what comes of a rollback until it is done or the patience is over."""
+    held = [state.target for state in before.status.serving if state.state in HOLDING]
+    name, until, said = desk.name, asyncio.get_running_loop().time() + patience, set[str]()
+    if suspended(before):
+        text = f"{name} is on hold, and so is the request: `weighbridge release {name}`, or take spec.suspend away"
+        return Answer(_UNKNOWN, "Suspended", text, {"targets": []})
+    while True:
+        versions = await desk.versions()
+        me = next((each for each in versions if each.metadata.name == name), None)
+        if me is None or me.metadata.uid != before.metadata.uid:
+            raise CannotTell("NotFound", f"ModelVersion {name} was deleted meanwhile, or cannot be read by this program")
+        seen = me.status.requests.rollback == value
+        found = handbacks(me, versions, held) if seen else [Handback(target, "Waiting") for target in held]
+        for line in (each.shown() for each in found if shown and each.state in HOLDING):
+            if line not in said:
+                _print(line)
+                said.add(line)
+        done = seen and all(each.state in {"Serving", "NoEligibleClaim"} for each in found)
+        if done or asyncio.get_running_loop().time() >= until:
+            return _summary(me, found, seen=seen)
+        await asyncio.sleep(_LOOK)
+
+
+def handbacks(me: ModelVersion, versions: Sequence[ModelVersion], targets: Iterable[str]) -> list[Handback]:
+    """What became of the targets, by the operator's own election over what all versions' status says."""
+    found = []
+    for target in targets:
+        ref = next((entry.target_ref for entry in me.spec.serving if target_name(entry.target_ref) == target), None)
+        claims = [made for each in versions if ref is not None and (made := claim(each, ref)) is not None]
+        won = winner(claims)
+        if ref is None or won is None:
+            found.append(Handback(target, "Waiting" if ref is None else "NoEligibleClaim"))
+            continue
+        state = next((standing(each, ref) for each in versions if each.metadata.name == won.name), None)
+        has = state is not None and state.state in HOLDING and won.name != me.metadata.name
+        found.append(
+            Handback(target, state.state if has and state else "Waiting", won.name if has else "", won.value if has else "")
+        )
+    return found
+
+
+def _summary(me: ModelVersion, found: Sequence[Handback], *, seen: bool) -> Answer:
+    name, states = me.metadata.name, {each.state for each in found}
+    details = {"targets": [{"target": each.target, "state": each.state, "to": each.to, "value": each.value} for each in found]}
+    again = f"until `weighbridge retry {name}` or another spec"
+    if not seen or "Waiting" in states:
+        ready = find(me.status.conditions, "Ready")
+        says = f" ({ready.reason}: {printable(ready.message)})" if ready is not None else ""
+        what = "the operator has taken the request and not finished" if seen else "the operator has not taken the request yet"
+        return Answer(_UNKNOWN, "Waiting", f"{what}{says}; the request stays", details)
+    if "NoEligibleClaim" in states:
+        stays = ", ".join(each.target for each in found if each.state == "NoEligibleClaim")
+        text = f"no other version may serve on {stays}: {name} stays there; see `kubectl get mver` why the others may not"
+        return Answer(_REFUSED, "NoEligibleClaim", text, details)
+    if not found:
+        return Answer(_DONE, "Rejected", f"{name} has no target; it is given none {again}", details)
+    return Answer(_DONE, "RolledBack", f"rolled back; {name} is given no target {again}", details)
+
+
+def _bare(text: str) -> str:
+    return next((text.removeprefix(each) for each in _STORED if text.startswith(each)), text)
+
+
+def _line(flag: str, text: str) -> str:
+    text = text.strip()
+    if len(text) > _LONGEST or not text.isprintable():
+        raise Misused(f"{flag} takes one line of at most {_LONGEST} characters")
+    return text
+
+
+def _patience(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise Misused(f'--timeout="{text}" cannot be used: write a duration such as 60s or 5m') from error
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
