@@ -23,6 +23,71 @@ EVALUATION: dict[str, Any] = {"name": "holdout", "template": {"gate": [RULE], "d
 CONTAINER = {"engine": "container", "image": "engine:1"}
 SERVING = {"targetRef": {"name": "server"}, "pointer": {"container": "server", "env": "MODEL_URI"}}
 VERSION = {"source": MODEL, "stage": "Production", "evaluations": [EVALUATION], "serving": [SERVING]}
+KSERVE = {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": "server"}
+ROLLOUT = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "server"}
+SERVICE = {"apiVersion": "v1", "kind": "Service", "name": "server"}
+OTHER = {"apiVersion": "example.com/v1", "kind": "Endpoint", "name": "server"}
+COLOUR = {"selector": "version", "value": "v{version}"}
+IMAGE = {"container": "server", "image": True, "value": "registry.example.com/fraud:{version}"}
+FIELD = {"fieldPath": "spec.predictor.model.storageUri"}
+CASE = {"name": "case", "port": 8080, "body": "{}", "min": 0.1, "max": 0.2}
+PROBES = {
+    "httpGet": {"port": 8080},
+    "expect": "ok",
+    "identity": {"protocol": "OpenInference", "port": 8080, "model": "fraud"},
+    "invariants": [CASE, {"name": "text", "port": 8080, "body": "{}", "equals": "yes"}],
+    "period": "5s",
+}
+
+
+def pointed(pointer: dict[str, Any], target: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"targetRef": target or {"name": "server"}, "pointer": pointer, **more}
+
+
+def probed(**probe: Any) -> dict[str, Any]:
+    return {**SERVING, "probe": probe}
+
+
+GOOD_SERVING = [
+    pointed({"container": "server", "argument": "--model"}, {"kind": "StatefulSet", "name": "server"}),
+    pointed(IMAGE, ROLLOUT),
+    pointed({"imageVolume": "model", "value": "registry.example.com/fraud@{digest}"}),
+    pointed({"configMap": {"name": "models", "key": "fraud.uri"}}),
+    pointed(COLOUR, SERVICE),
+    pointed(FIELD, KSERVE, probe=PROBES),
+    pointed(FIELD, OTHER, readyCondition="example.com/Available"),
+]
+BAD_SERVING: list[tuple[dict[str, Any], str]] = [
+    (pointed({"container": "server", "env": "MODEL", "argument": "--model"}), "name exactly one field"),
+    (pointed({"container": "server"}), "name exactly one field"),
+    (pointed({"env": "MODEL"}), "container goes with env, argument and image"),
+    (pointed({**COLOUR, "container": "server"}, SERVICE), "container goes with env, argument and image"),
+    (pointed({"container": "server", "image": True}), "a registry's address is no image"),
+    (pointed({"imageVolume": "model"}), "a registry's address is no image"),
+    (pointed({"selector": "version"}, SERVICE), "a label takes no registry address and no digest"),
+    (pointed({"selector": "version", "value": "{digest}"}, SERVICE), "a label takes no registry address and no digest"),
+    (pointed({"container": "server", "image": False, "value": "x:{version}"}), "spec.serving[0].pointer.image"),
+    (pointed({"container": "server", "argument": "--model=x"}), "spec.serving[0].pointer.argument"),
+    (pointed({"fieldPath": "metadata.name"}, OTHER), "spec.serving[0].pointer.fieldPath"),
+    (pointed({"container": "server", "env": "MODEL"}, OTHER), "this kind is not known: name the field"),
+    (pointed({"container": "server", "env": "MODEL"}, KSERVE), "this kind is not known: name the field"),
+    (pointed(FIELD), "this kind is pointed at a model by env"),
+    (pointed(COLOUR), "this kind is pointed at a model by env"),
+    (pointed(FIELD, SERVICE), "a Service is pointed at pods by selector"),
+    (pointed({"container": "server", "env": "MODEL"}, {**SERVICE}), "a Service is pointed at pods by selector"),
+    (pointed(COLOUR, {"kind": "Service", "name": "server"}), "this kind is known with another apiVersion"),
+    (pointed({"container": "server", "env": "MODEL"}, {"apiVersion": "v1", "name": "server"}), "this kind is known with another"),
+    (pointed(FIELD, {**OTHER, "apiVersion": "weighbridge.dev/v1alpha1"}), "a target is a workload"),
+    (probed(), "a probe asks something"),
+    (probed(invariants=[]), "a probe asks something"),
+    (probed(identity=PROBES["identity"], expect="ok"), "expect goes with httpGet"),
+    (probed(identity={"protocol": "OpenInference", "port": 8080}), "OpenInference asks for one model"),
+    (probed(invariants=[{"name": "case", "port": 8080, "body": "{}"}]), "an invariant needs a bound"),
+    (probed(invariants=[{**CASE, "min": 1}]), "min is above max"),
+    (probed(invariants=[{**CASE, "equals": "yes"}]), "equals goes without min and max"),
+    (probed(invariants=[CASE, CASE]), "spec.serving[0].probe.invariants[1]"),
+    (probed(httpGet={"port": 8080}, period="1s"), "probe every 5s at the most"),
+]
 HUB_MODEL = {"registryRef": {"name": "hub"}, "name": "org/model", "revision": "main"}
 GOOD = {
     "ModelRegistry": {**MLFLOW, "writeBack": {"aliases": {"Production": "champion"}}, "pollInterval": "1m30s"},
@@ -72,7 +137,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
         {**VERSION, "serving": [{**SERVING, "pointer": {"container": "c", "env": "E", "value": "fixed"}}]},
         "must name the version",
     ),
-    ("ModelVersion", {**VERSION, "serving": [{**SERVING, "targetRef": {"kind": "StatefulSet", "name": "x"}}]}, "targetRef.kind"),
+    *(("ModelVersion", {**VERSION, "serving": [serving]}, message) for serving, message in BAD_SERVING),
     ("ModelVersion", {**VERSION, "stage": "Live"}, "spec.stage"),
 ]
 IMMUTABLE = [
@@ -87,6 +152,7 @@ def body(kind: str, spec: dict[str, Any], namespace: str, name: str = "it") -> d
 
 
 ALSO_GOOD = [
+    *(("ModelVersion", {**VERSION, "serving": [serving]}) for serving in GOOD_SERVING),
     ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Refuse", "webhookSecretRef": {"name": "hook"}}),
     (
         "EvaluationJob",

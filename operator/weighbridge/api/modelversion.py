@@ -65,7 +65,7 @@ class ModelVersionSpec(ApiModel):
         json_schema_extra=rules(
             Cel(
                 "!has(self.serving) || self.serving.all(s, self.serving.exists_one(t,"
-                " t.stage == s.stage && t.targetRef.name == s.targetRef.name))",
+                " t.stage == s.stage && t.targetRef.kind == s.targetRef.kind && t.targetRef.name == s.targetRef.name))",
                 "serving names the same workload twice for one stage: keep one entry",
             ),
         )

@@ -36,7 +36,7 @@ class Delete:
 
 @dataclass(frozen=True)
 class Repoint:
-    """Give the pointer of a target its value by server-side apply, if the target is still the one that was seen."""
+    """Give the pointer of a target its value, if the target is still the one that was seen."""
 
     target: TargetRef
     pointer: Pointer
