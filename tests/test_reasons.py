@@ -12,12 +12,12 @@ OTHERS = set(
     ErrImagePull PodScheduled
     IfNotPresent ImagePullBackOff InProgress InvalidImageName ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
     EntryNotFound FallbackUsed GatedRepo HfApi PullRequest RepoNotFound
-    BaseModel BlockedByFailedLoad BlueGreenPause CanaryPauseStep ConfigMap FailedToLoad InconclusiveAnalysisRun InconclusiveExperiment
-    InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet
+    BaseModel BlockedByFailedLoad BlueGreenPause CanaryPauseStep ConfigMap FailedToLoad InconclusiveAnalysisRun
+    InconclusiveExperiment InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
     """.split()
 )
-"""Words of Kubernetes, of KServe and Argo Rollouts, of the Hub and of the code itself, types of conditions, and errors that never reach a status."""
+"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, types of conditions, errors that never reach a status."""
 
 
 def _given() -> set[str]:
