@@ -17,7 +17,7 @@ OTHERS = set(
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
     """.split()
 )
-"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, types of conditions, errors that never reach a status."""
+"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, and errors that reach no status."""
 
 
 def _given() -> set[str]:

@@ -368,6 +368,16 @@ def test_a_service_is_never_pointed_at_no_pods() -> None:
     assert condition(old, "RollbackReady") == ("False", "NotReady")
 
 
+def test_a_version_that_missed_its_rivals_turn_blames_nobody() -> None:
+    version = serving("1")
+    rival = after(model_version("2"), at=60, siblings=(version,))
+    rejected = step(rival, 700, targets=on("models:/model/2", state="Failed", serving={}), siblings=(version,))
+    assert rejected.status.serving[0].rejection is not None
+    plan = look(version, at=701, targets=on("models:/model/2"), siblings=(rejected,))
+    assert repoints(plan) == [("models:/model/1", "Rollback")]
+    assert plan.status.drift == ()
+
+
 # --- flapping
 
 

@@ -38,6 +38,8 @@ class Claim:
     """There is evidence against it: seen to fail here, failed its evaluation, revoked, demoted, dead as a way back."""
     serves: bool
     """Is proved to serve the target."""
+    given_at: datetime | None = None
+    """When the operator last gave it the target."""
     anchored: bool = False
     """Cannot vanish while a target points at it (its finalizer is set): others may hand a target to it."""
 
@@ -92,6 +94,7 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         value=pointer_value(entry, status.resolved) if status.resolved else "",
         refused=refused,
         serves=bool(state and state.state == "Serving"),
+        given_at=state.repointed_at if state else None,
         anchored=FINALIZER in version.metadata.finalizers,
     )
 

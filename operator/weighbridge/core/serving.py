@@ -93,7 +93,7 @@ def _as_winner(situation: Situation, last: ServingState, target: TargetState) ->
 def _take(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     """This version won and the pointer says something else."""
     where, field = situation.where, situation.entry.pointer.shown
-    held = situation.held
+    held = situation.held and not _given_to_another(situation, last, target)
     known = any(each.value == target.pointer for each in situation.claims)
     foreign = f"{field} of {where} is {target.pointer or 'empty'}" + ("" if known or not held else ", which no ModelVersion names")
     same = situation.version.status.observed_generation == situation.version.metadata.generation
@@ -106,7 +106,7 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
         return Outcome(blocked, Draft("Serving", False, "FieldOwnedByOther", message), (), (("Pointer", message),))
     failing = next((claim for claim in situation.claims if claim.refused and claim.value == target.pointer), None)
-    if (waits := _waits(situation, last, target, failing is not None)) is not None:
+    if (waits := _waits(situation, last, target, failing=failing is not None, held=held)) is not None:
         return waits
     cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
     state = given(situation, last, target).model_copy(update={"restored": last.restored + 1} if held else {})
@@ -120,7 +120,14 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
     )
 
 
-def _waits(situation: Situation, last: ServingState, target: TargetState, failing: bool) -> Outcome | None:
+def _given_to_another(situation: Situation, last: ServingState, target: TargetState) -> bool:
+    """Whether the operator itself gave the target to another version since: nobody else has changed it then."""
+    mine = last.repointed_at
+    others = (each.given_at for each in situation.claims if each.name != situation.name and each.value == target.pointer)
+    return any(given is not None and (mine is None or given >= mine) for given in others)
+
+
+def _waits(situation: Situation, last: ServingState, target: TargetState, *, failing: bool, held: bool) -> Outcome | None:
     """What a version that won still waits for before it takes the target; None where nothing keeps it."""
     where = situation.where
     unknown = [claim.name for claim in situation.claims if claim.undecided and claim.created_at is None]
@@ -135,7 +142,7 @@ def _waits(situation: Situation, last: ServingState, target: TargetState, failin
         return Outcome(last, Draft("Serving", None, "NotYet", target.not_yet), requeue=LOOK_AGAIN)
     served = any(claim.eligible and claim.value == target.pointer for claim in situation.claims)
     recent = [each for each in last.taken if situation.now - each < HOUR]
-    if served and not situation.held and len(recent) >= _FLAPS:
+    if served and not held and len(recent) >= _FLAPS:
         free = recent[0] + HOUR
         text = f"{where} was given to this version {len(recent)} times within an hour; again at {free:%H:%M} UTC, or on a retry"
         wait = (free - situation.now).total_seconds()
