@@ -204,8 +204,7 @@ def test_a_failed_rollout_gives_the_target_back_in_the_same_pass_without_the_reg
 
 def test_what_serves_is_not_given_away_before_the_winner_takes_it() -> None:
     good, newer = serving("1"), after(model_version("2", serving=[]))
-    entry = {"targetRef": TARGET, "pointer": {"container": "nosuch", "env": "MODEL_URI"}}
-    misfit = after(model_version("2", serving=[entry]), targets=on("models:/model/1", misfit=MISFIT))
+    misfit = after(model_version("2"), targets=on("models:/model/1", misfit=MISFIT))
     plan = look(good, targets=on("models:/model/1"), siblings=(misfit,))
     assert repoints(plan) == []
     assert condition(plan, "Ready") == ("True", "Serving"), "what never fitted the target does not outrank it"
@@ -456,8 +455,8 @@ def test_deletion_hands_the_target_over_first() -> None:
     handed = look(version, targets=there, siblings=(standby,))
     assert repoints(handed) == [("models:/model/1", "Rollback")]
     assert SetFinalizer(present=False) not in handed.actions
-    rolling = look(version, targets=on("models:/model/1", state="Progressing"), siblings=(standby,))
-    assert rolling.actions == ()
+    old_pods = on("models:/model/1", state="Progressing", serving={"models:/model/2": 1})
+    assert look(version, targets=old_pods, siblings=(standby,)).actions == ()
     freed = look(version, targets=on("models:/model/1"), siblings=(serving("1"),))
     assert freed.actions == (SetFinalizer(present=False),)
     demoted = version.model_copy(update={"spec": version.spec.model_copy(update={"stage": "Candidate"})})

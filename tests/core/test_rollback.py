@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from weighbridge.api import ModelVersion
-from weighbridge.api.modelversion import ServingState
+from weighbridge.api.modelversion import FINALIZER, ServingState
+from weighbridge.api.serving import TargetRef
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, ProbeOutcome, RolloutState
-from weighbridge.core.plan import Plan, WriteRegistry
+from weighbridge.core.plan import Plan, SetFinalizer, Wake, WriteRegistry
 
 from .test_modelversion import OUTAGE, REF, after, condition, look, on, repoints, serving, verdict
 from .things import START, TARGET, model_version, snapshot, target
@@ -88,8 +89,9 @@ def test_a_missing_image_is_evidence_only_where_the_image_is_the_model() -> None
     named = version.model_copy(
         update={"spec": model_version("2", serving=[{"targetRef": TARGET, "pointer": pointer}]).spec},
     )
-    named = step(named, LATER, targets=missing, siblings=(standby(),))
-    assert repoints(look(named, at=LATER + 99, targets=missing, siblings=(standby(),))) == [("models:/model/1", "Rollback")]
+    behind = standby().model_copy(update={"spec": model_version("1", serving=[{"targetRef": TARGET, "pointer": pointer}]).spec})
+    named = step(named, LATER, targets=missing, siblings=(behind,))
+    assert repoints(look(named, at=LATER + 99, targets=missing, siblings=(behind,))) == [("models:/model/1", "Rollback")]
 
 
 def test_what_serves_when_somebody_looks_again_is_proved_however_late() -> None:
@@ -401,3 +403,133 @@ def test_a_target_that_goes_to_and_fro_comes_to_rest() -> None:
 
 def _replaced(state: ServingState, taken: tuple[datetime, ...]) -> ServingState:
     return state.model_copy(update={"state": "Waiting", "since": None, "taken": taken})
+
+
+# --- what a hostile look found
+
+
+IMAGE = {"container": "server", "image": True, "value": "models:/model/{version}"}
+
+
+def by(number: str, pointer: dict[str, Any], version: ModelVersion) -> ModelVersion:
+    return version.model_copy(update={"spec": model_version(number, serving=[{"targetRef": TARGET, "pointer": pointer}]).spec})
+
+
+def test_one_version_never_writes_anothers_value_into_its_own_field() -> None:
+    other = by("2", IMAGE, serving("2"))
+    plan = look(annotated(other, rollback="now"), targets=on("models:/model/2"), siblings=(standby(),))
+    assert repoints(plan) == []
+    newcomer = look(by("3", IMAGE, model_version("3")), siblings=(serving("1"),), targets=on("models:/model/1"))
+    assert condition(newcomer, "Serving") == ("False", "PointersDiffer")
+
+
+def test_a_service_is_only_re_pointed_by_who_can_see_its_own_pods() -> None:
+    pointer = {"selector": "version", "value": "{version}"}
+    service = {"apiVersion": "v1", "kind": "Service", "name": "server"}
+    entries = [{"targetRef": service, "pointer": pointer}]
+    holder = serving("2").model_copy(update={"spec": model_version("2", serving=entries).spec})
+    (state,) = holder.status.serving
+    renamed = state.model_copy(update={"target": "Service/server"})
+    holder = holder.model_copy(update={"status": holder.status.model_copy(update={"serving": (renamed,)})})
+    ready = holder.model_copy(
+        update={"metadata": standby().metadata, "spec": model_version("1", serving=entries).spec, "status": standby().status}
+    )
+    ref = holder.spec.serving[0].target_ref
+    plan = look(annotated(holder, rollback="now"), targets={ref: Known(target("2"), START)}, siblings=(ready,))
+    assert repoints(plan) == []
+    assert any(isinstance(action, Wake) for action in plan.actions)
+
+
+def test_two_targets_are_promoted_each_by_itself() -> None:
+    away = {**TARGET, "name": "nosuch"}
+    pointer = {"container": "server", "env": "MODEL_URI"}
+    version = model_version("2", serving=[{"targetRef": TARGET, "pointer": pointer}, {"targetRef": away, "pointer": pointer}])
+    gone = {TargetRef.model_validate(away): Absent("TargetNotFound", "there is no Deployment nosuch", START)}
+    waiting = version.model_copy(update={"status": look(version, targets=on("models:/model/1") | gone).status})
+    said: Known[ModelSnapshot] = Known(snapshot("2"), START + timedelta(seconds=2))
+    assert repoints(look(version, targets=on("models:/model/1") | gone)) == [("models:/model/2", "Promotion")]
+    assert waiting.status.serving[1].state == "Blocked"
+    assert look(waiting, at=2, snapshot=said, targets=on("models:/model/2") | gone).status.serving[0].state == "Serving"
+
+
+def test_an_old_request_that_a_manifest_brings_back_is_not_followed_again() -> None:
+    old, there = standby(), on("models:/model/2")
+    version = serving("2")
+    for request in ({"rollback": "A"}, {"retry": "r1"}, {"rollback": "B"}, {"retry": "r2"}, {}):
+        version = step(annotated(version, **request), LATER, targets=there, siblings=(old,))
+    for stale in ({"rollback": "A"}, {"retry": "r1"}, {"rollback": "B", "retry": "r2"}):
+        assert look(annotated(version, **stale), at=LATER, targets=there, siblings=(old,)).status == version.status
+
+
+def test_what_is_rolled_back_with_nobody_to_take_over_is_told_as_it_is() -> None:
+    plan = look(annotated(serving("2"), rollback="now"), targets=on("models:/model/2"))
+    assert (plan.status.phase, plan.status.serving[0].state) == ("Serving", "Serving")
+    assert condition(plan, "Ready") == ("False", "NoEligibleClaim")
+    assert rejection(plan) == "Requested"
+
+
+def test_a_field_of_another_applier_is_not_said_to_have_gone_back() -> None:
+    there = on("models:/model/2", other_applier="argocd-controller")
+    plan = look(annotated(serving("2"), rollback="now"), targets=there, siblings=(standby(),))
+    assert repoints(plan) == []
+    assert condition(plan, "Serving") == ("False", "FieldOwnedByOther")
+    assert [each.type for each in plan.status.drift] == ["Pointer"]
+
+
+def test_a_fault_that_is_not_the_models_does_not_reject_the_whole_line() -> None:
+    crash = on("models:/model/2", state="Failed", serving={})
+    failed = [
+        after(model_version(number), at=60, targets=on(f"models:/model/{number}", state="Failed", serving={})) for number in "34"
+    ]
+    failed = [
+        step(each, 700, targets=on(f"models:/model/{each.spec.source.version}", state="Failed", serving={})) for each in failed
+    ]
+    assert all(each.status.serving[0].rejection for each in failed)
+    (state,) = after(model_version("2")).status.serving
+    back = after(model_version("2"))
+    back = back.model_copy(
+        update={"status": back.status.model_copy(update={"serving": (state.model_copy(update={"rollback": True}),)})}
+    )
+    siblings = (*failed, standby())
+    assert repoints(look(back, at=701, targets=crash, siblings=siblings)) == []
+    assert repoints(look(back, at=701, targets=crash, siblings=siblings[1:])) == [("models:/model/1", "Rollback")]
+
+
+def test_a_promotion_under_way_is_not_ended_by_one_answer_of_the_registry() -> None:
+    promoted, old = after(model_version("2")), standby()
+    rolling = on("models:/model/2", state="Progressing", serving={"models:/model/1": 1})
+    assert repoints(look(promoted, snapshot=revoked(1), targets=rolling, siblings=(old,))) == []
+    told = promoted.model_copy(update={"spec": model_version("2", rollback={"automatic": False}).spec})
+    told = step(told, 10, snapshot=revoked(10), targets=rolling, siblings=(old,))
+    assert repoints(look(told, at=20, snapshot=revoked(20), targets=rolling, siblings=(old,))) == []
+
+
+def test_two_foreign_edits_long_ago_are_forgotten() -> None:
+    version = serving("2")
+    (state,) = version.status.serving
+    old = version.model_copy(
+        update={"status": version.status.model_copy(update={"serving": (state.model_copy(update={"restored": 2}),)})}
+    )
+    plan = look(old, at=LATER + 60, targets=on("models:/model/other"))
+    assert repoints(plan) == [("models:/model/2", "Restore")]
+    assert plan.status.serving[0].restored == 1
+
+
+def test_a_first_promotion_onto_a_field_of_another_applier_comes_to_rest() -> None:
+    there = on("models:/model/1", other_applier="argocd-controller")
+    version = step(model_version("2"), 0, targets=there)
+    assert version.status.serving[0].state == "Blocked"
+    assert look(version, targets=there).status == version.status
+
+
+def test_deletion_lets_go_of_what_is_not_ours() -> None:
+    metadata = {"name": "v2", "uid": "uid-2", "deletionTimestamp": START, "finalizers": [FINALIZER]}
+    going = serving("2").model_copy(update={"metadata": model_version("2", metadata=metadata).metadata})
+    owned = on("models:/model/2", other_applier="argocd-controller")
+    assert look(going, targets=owned, siblings=(standby(),)).actions[-1] == SetFinalizer(present=False)
+    gone = {REF: Absent("TargetNotFound", "gone", START)}
+    assert look(going, targets=gone, hold="on hold").actions[-1] == SetFinalizer(present=False)
+    assert repoints(look(going, targets=on("models:/model/2"), siblings=(standby(),), hold="on hold")) == []
+    elsewhere = {REF: Known(replace(target("models:/model/3", serving={})), START)}
+    scaled = look(going, targets=elsewhere, siblings=(after(model_version("3")),))
+    assert scaled.actions[-1] == SetFinalizer(present=False), "none of its pods is left"

@@ -80,8 +80,15 @@ def model_version(
         },
     }
     # Its promotion was wished a while ago, so that what the registry says at START counts.
-    wished = {"type": "Serving", "status": "Unknown", "reason": "Checking", "lastTransitionTime": START - timedelta(seconds=9)}
-    return ModelVersion.model_validate({**body, "status": {"conditions": [wished]}})
+    wished = [
+        {
+            "target": f"{entry['targetRef']['kind']}/{entry['targetRef']['name']}",
+            "state": "Waiting",
+            "askedAt": START - timedelta(seconds=9),
+        }
+        for entry in body["spec"]["serving"]
+    ]
+    return ModelVersion.model_validate({**body, "status": {"serving": wished}})
 
 
 def evaluation_job(*, datasets: bool = False, metadata: Any = None, **spec: Any) -> EvaluationJob:

@@ -146,6 +146,10 @@ class ServingState(ApiModel):
     """Since when this version is proved to serve."""
     until: datetime | None = None
     """When another version took over."""
+    asked_at: datetime | None = None
+    """Since when its first promotion here waits for the registry to confirm the version."""
+    fits: bool = True
+    """Whether the workload has what `serving` names."""
     failing_since: datetime | None = None
     """Since when its answers to the probe are wrong, while it serves."""
     taken: Annotated[tuple[datetime, ...], Field(max_length=4)] = ()
@@ -157,14 +161,16 @@ class ServingState(ApiModel):
 
 
 class Requests(ApiModel):
-    """The requests by annotation that were followed, so that each is followed once."""
+    """The requests by annotation that were followed, so that each is followed once, also when a manifest brings an old one back."""
 
     rollback: Annotated[str, Field(max_length=1024)] = ""
-    """Value of `weighbridge.dev/rollback`."""
+    """The last value of `weighbridge.dev/rollback`."""
     retry: Annotated[str, Field(max_length=1024)] = ""
-    """Value of `weighbridge.dev/retry`."""
+    """The last value of `weighbridge.dev/retry`."""
     alert: Annotated[str, Field(max_length=1024)] = ""
-    """Value of `weighbridge.dev/alert`."""
+    """The last value of `weighbridge.dev/alert`."""
+    followed: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=64)] = ()
+    """Digests of the last values, the newest last."""
 
 
 class RegistryState(ApiModel):

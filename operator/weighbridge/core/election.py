@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from ..api.annotations import HOLD
 from ..api.modelversion import FINALIZER, ModelVersion, Rejection, RollbackTrigger, ServingState
 from ..api.references import ModelPin
-from ..api.serving import Serving, TargetRef
+from ..api.serving import Pointer, Serving, TargetRef
 from .conditions import find
 from .stages import HOLDING, entries, said_why, standing
 
@@ -38,6 +38,12 @@ class Claim:
     """There is evidence against it: seen to fail here, failed its evaluation, revoked, demoted, dead as a way back."""
     serves: bool
     """Is proved to serve the target."""
+    field: Pointer | None = None
+    """The field of the target that names the model, without its value."""
+    holds: bool = False
+    """The target is told to serve it."""
+    rejected_at: datetime | None = None
+    """When it was last seen to fail here."""
     given_at: datetime | None = None
     """When the operator last gave it the target."""
     anchored: bool = False
@@ -76,7 +82,7 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
     status = version.status
     state = standing(version, target)
     # What never fitted the target cannot win it; what once held it keeps its claim.
-    unfit = bool(state and state.state == "Blocked" and state.repointed_at is None)
+    unfit = bool(state and not state.fits and state.repointed_at is None)
     holds = bool(state and state.state in HOLDING)
     refused = bool(state and rejection(version, state)) or (_fallen(version, entry) if holds else _refused(version))
     answers = [find(status.conditions, kind) for kind in _ANSWERS]
@@ -94,9 +100,23 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         value=pointer_value(entry, status.resolved) if status.resolved else "",
         refused=refused,
         serves=bool(state and state.state == "Serving"),
+        field=field(entry),
+        holds=holds,
+        rejected_at=held.at if state and (held := rejection(version, state)) else None,
         given_at=state.repointed_at if state else None,
         anchored=FINALIZER in version.metadata.finalizers,
     )
+
+
+def field(entry: Serving) -> Pointer:
+    """What an entry points with, whatever its value."""
+    return entry.pointer.model_copy(update={"value": ""})
+
+
+def may_hand_over(entry: Serving, won: Claim) -> bool:
+    """Whether who loses the target may write the winner's value itself: into the same field, where the winner cannot vanish
+    meanwhile, and nobody needs to see first whether its pods are there. Otherwise the winner takes it, in its own pass."""
+    return won.anchored and won.field == field(entry) and entry.pointer.selector is None
 
 
 def _refused(version: ModelVersion) -> bool:

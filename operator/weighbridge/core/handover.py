@@ -9,7 +9,7 @@ from datetime import timedelta
 from ..api.base import Key
 from ..api.modelversion import ServingState
 from .conditions import Draft, stamp
-from .election import Claim
+from .election import Claim, may_hand_over
 from .facts import TargetState
 from .plan import Action, Wake
 from .situation import Outcome, Situation
@@ -32,6 +32,7 @@ def given(situation: Situation, last: ServingState, target: TargetState) -> Serv
         "since": None,
         "until": None,
         "failing_since": None,
+        "asked_at": None,
         "taken": recent if again else (*recent, now)[-4:],
         "rollback": last.rollback if again else last.repointed_at is not None,
     }
@@ -49,11 +50,20 @@ def as_loser(situation: Situation, last: ServingState, target: TargetState, won:
     if won is not None and pointed and target.pointer != won.value and not eligible and target.other_applier is None:
         # This version still has the pointer but lost its claim to it: hand it over at once.
         key = Key("ModelVersion", situation.version.metadata.namespace, won.name)
-        # One that was never given a target takes it itself, after its finalizer.
-        actions = (situation.repoint(target, won.value, "Rollback"), Wake((key,))) if won.anchored else (Wake((key,)),)
+        handed = may_hand_over(situation.entry, won)
+        actions = (situation.repoint(target, won.value, "Rollback"), Wake((key,))) if handed else (Wake((key,)),)
     if actions and held is None and leaves(situation.version, situation.entry) and said_why(situation.version):
         text = f"leaves {situation.entry.stage} ({said_why(situation.version)}): giving {where} to {won.value if won else ''}"
         return Outcome(last, Draft("Serving", None, "Leaving", text), actions)
+    if pointed and won is not None and not eligible and target.other_applier is not None:
+        text = (
+            f"{situation.entry.pointer.shown} of {where} is applied by {target.other_applier}, so it cannot go back to {won.value}"
+        )
+        message = f"{text}; take it out of what {target.other_applier} applies, or set it there"
+        return Outcome(last, Draft("Serving", False, "FieldOwnedByOther", message), (), (("Pointer", message),))
+    if held is not None and won is None and pointed and last.state == "Serving":
+        text = f"{held.reason}: {held.message}; no other version may serve on {where}: what serves stays"
+        return Outcome(last, Draft("Serving", held.reason in ("Alert", "Requested"), "NoEligibleClaim", text))
     if held is not None:
         after = f"back to {won.value}" if won else "no other version is eligible: what is set stays"
         text = f"{held.reason}: {held.message}; {after}"
@@ -75,7 +85,7 @@ def as_loser(situation: Situation, last: ServingState, target: TargetState, won:
 def _ended(situation: Situation, last: ServingState, state: str) -> ServingState:
     """The standing of a version that does not have the target (any more)."""
     until = last.until or (stamp(situation.now) if last.state == "Serving" else None)
-    return last.model_copy(update={"state": state, "since": None, "until": until, "failing_since": None})
+    return last.model_copy(update={"state": state, "since": None, "until": until, "failing_since": None, "asked_at": None})
 
 
 def _alone(situation: Situation, mine: Claim | None) -> Draft:

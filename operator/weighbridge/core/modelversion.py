@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
 from ..api.serving import Serving, TargetRef
-from .conditions import Draft, Summary, find, settle, stamp
+from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, may_evaluate, pointer_value, suspended
 from .evaluations import Evaluated, evaluate
 from .facts import Absent, Failed, Known
@@ -15,7 +15,7 @@ from .requests import follow
 from .resolution import Resolution, patience, resolve
 from .serving import serve
 from .situation import Hold, Outcome, Situation
-from .stages import entries, gone, leaves, said_why, standing
+from .stages import entries, gone, leaves, said_why
 from .standby import rollback_ready
 from .summary import View, in_sync, left, summarise, worst
 from .versionfacts import VersionFacts
@@ -54,7 +54,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         worst(outcomes),
         told.draft,
         in_sync(view, drift),
-        *rollback_ready(version, resolution, outcomes, rivals, facts),
+        *rollback_ready(version, resolution, evaluated.draft, outcomes=outcomes, claims=rivals, facts=facts),
         *summary.drafts(),
     )
     generation = version.metadata.generation
@@ -121,18 +121,8 @@ def confirmed_since(version: ModelVersion) -> datetime | None:
     """From when on the registry's word counts for a first promotion that waits for it; None where none does.
 
     Only what was said after the promotion was wished tells that nothing has changed since the evaluation."""
-    said = find(version.status.conditions, "Serving")
-    if not _about_to_serve(version) or said is None or said.status != "Unknown":
-        return None
-    return said.last_transition_time + _STAMPED
-
-
-def _about_to_serve(version: ModelVersion) -> bool:
-    """Whether it passed everything and may be given a target it never had."""
-    evaluated = find(version.status.conditions, "Evaluated")
-    standings = [standing(version, entry.target_ref) for entry in entries(version)]
-    never = any(state is None or (state.state == "Waiting" and state.repointed_at is None) for state in standings)
-    return evaluated is not None and evaluated.status == "True" and never
+    asked = [state.asked_at for state in version.status.serving if state.asked_at is not None]
+    return max(asked) + _STAMPED if asked else None
 
 
 def _confirmed(version: ModelVersion, facts: VersionFacts, now: datetime) -> Hold | None:

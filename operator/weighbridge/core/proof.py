@@ -10,7 +10,7 @@ from ..api.modelversion import Rejection, RollbackTrigger, ServingState
 from .conditions import Draft, find, stamp
 from .election import reacts
 from .facts import ProbeOutcome, TargetState
-from .handover import given
+from .handover import HOUR, given
 from .situation import Drifts, Outcome, Situation
 from .stages import HOLDING
 
@@ -20,6 +20,8 @@ _AT_REST = ("Paused", "ScaledToZero")
 """States of a workload in which nothing rolls out, so that no deadline runs."""
 _ON_ITS_WAY = ("", "Observing", "RollingOut")
 """What a rollout says of itself that is no trouble; it changes with every pod and is not repeated in status."""
+_ROLLBACKS = 2
+"""Versions that may fail on a target within an hour before a way back is kept whatever it does: the fault is elsewhere."""
 _WINDOW = 30.0
 """Seconds for which trouble must last where no probe says how long."""
 
@@ -136,10 +138,7 @@ def _lasts(situation: Situation, state: ServingState, target: TargetState, since
 
 def _trouble(situation: Situation, target: TargetState) -> tuple[RollbackTrigger, str] | None:
     """What speaks against a version that served: no pod of it is ready and they crash, or all that answer, answer wrongly."""
-    pointer = situation.entry.pointer
-    # Where all versions have one image, its absence says nothing about this one.
-    ours = target.rollout.reason != "ImageUnavailable" or pointer.image is not None or pointer.image_volume is not None
-    if target.rollout.state == "Failed" and not target.serving.get(situation.wished) and ours:
+    if _broken(situation, target):
         return "RolloutFailed", target.rollout.message
     answers = situation.probe
     if answers is not None and answers.wrong and not answers.passed:
@@ -147,11 +146,18 @@ def _trouble(situation: Situation, target: TargetState) -> tuple[RollbackTrigger
     return None
 
 
+def _broken(situation: Situation, target: TargetState) -> bool:
+    """Whether the rollout failed for a reason that speaks of this version; a missing image does not where all versions have one."""
+    pointer = situation.entry.pointer
+    ours = target.rollout.reason != "ImageUnavailable" or pointer.image is not None or pointer.image_volume is not None
+    return target.rollout.state == "Failed" and not target.serving.get(situation.wished) and ours
+
+
 def _failed(situation: Situation, state: ServingState, target: TargetState) -> tuple[RollbackTrigger, str] | None:
     """Positive evidence, while it is promoted, that this version does not serve; or None."""
     if state.repointed_at is None or target.rollout.reason in _AT_REST:
         return None
-    if target.rollout.state == "Failed" and not target.serving.get(situation.wished):
+    if _broken(situation, target):
         return "RolloutFailed", target.rollout.message
     if (situation.now - state.repointed_at).total_seconds() <= seconds(situation.entry.progress_deadline):
         return None
@@ -166,6 +172,10 @@ def _reject(situation: Situation, state: ServingState, reason: RollbackTrigger, 
     if situation.pin is None or not reacts(situation.version, reason):
         told = f"{message}; automatic rollback on {reason} is off"
         return Outcome(state, Draft("Serving", False, reason, told), requeue=LOOK_AGAIN * 5)
+    failed = [each for each in situation.claims if each.rejected_at is not None and situation.now - each.rejected_at < HOUR]
+    if state.rollback and len(failed) >= _ROLLBACKS:
+        told = f"{message}; {len(failed)} newer versions failed here within an hour, so it is hardly the model: this one stays"
+        return Outcome(state, _steady(situation, Draft("Serving", False, reason, told)), requeue=LOOK_AGAIN * 5)
     rejected = Rejection(
         reason=reason,
         message=message[:1024],

@@ -5,7 +5,7 @@ from datetime import datetime
 from ..api.base import Key
 from ..api.modelversion import FINALIZER, ModelVersion
 from .conditions import Draft, Summary, settle
-from .election import claim, pointer_value, winner
+from .election import claim, may_hand_over, pointer_value, winner
 from .facts import Absent, Failed
 from .plan import Action, Plan, Repoint, SetFinalizer, Wake
 from .proof import LOOK_AGAIN
@@ -19,7 +19,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     if FINALIZER not in version.metadata.finalizers:
         return Plan(status=version.status)
     actions: list[Action] = []
-    waiting: list[str] = [facts.hold] if facts.hold else []
+    waiting: list[str] = []
     pin = version.status.resolved
     for entry in version.spec.serving:
         fact = facts.targets.get(entry.target_ref)
@@ -31,17 +31,19 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
             continue
         won = winner(found for each in facts.siblings if (found := claim(each, entry.target_ref)) is not None)
         target = fact.value
+        if target.other_applier is not None:
+            continue  # not ours to hand over
         if target.pointer == pointer_value(entry, pin) and (won is None or won.value != target.pointer):
             if won is None:
                 waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
             else:
                 value = won.value
-                if won.anchored:
+                if may_hand_over(entry, won) and not facts.hold:
                     uid, seen = target.uid, target.resource_version
                     actions.append(Repoint(entry.target_ref, entry.pointer, value, uid, seen, "Rollback", target.basis))
                 actions.append(Wake((Key("ModelVersion", version.metadata.namespace, won.name),)))
-                waiting.append(f"giving {where} to {value}")
-        elif won is not None and not won.serves and won.value == target.pointer:
+                waiting.append(facts.hold or f"giving {where} to {value}")
+        elif won is not None and not won.serves and won.value == target.pointer and target.serving.get(pointer_value(entry, pin)):
             waiting.append(f"{where} is still rolling to {won.value}")
     if not waiting:
         return Plan(status=version.status, actions=(*actions, *retract(version, facts), SetFinalizer(present=False)))
@@ -54,4 +56,4 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     ]
     conditions = settle(version.status.conditions, (*kept, *summary.drafts()), generation, now)
     status = version.status.model_copy(update={"phase": "Deleting", "conditions": conditions, "observed_generation": generation})
-    return Plan(status=status, actions=() if facts.hold else tuple(actions), requeue_after=LOOK_AGAIN)
+    return Plan(status=status, actions=tuple(actions), requeue_after=LOOK_AGAIN)

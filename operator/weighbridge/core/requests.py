@@ -3,44 +3,52 @@
 They need nothing but the object itself: no registry, no webhook that must be up, no change of a spec that belongs to Git.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, Rejection, Requests, ServingState
+from ..api.modelversion import ModelVersion, Rejection, ServingState
 from .conditions import stamp
 from .election import reacts
 from .stages import HOLDING, entries, standing, target_name
 
 _LONGEST = 1024
+_REMEMBERED = 64
+"""Requests of one version; a manifest that brings an older one back is followed again."""
 
 
 def follow(version: ModelVersion, now: datetime) -> ModelVersion:
     """The version as the requests leave it. A retry clears first, so that a rollback asked for at the same time wins."""
     annotations, done = version.metadata.annotations, version.status.requests
-    asked = Requests(
-        rollback=annotations.get(ROLLBACK, "")[:_LONGEST],
-        retry=annotations.get(RETRY, "")[:_LONGEST],
-        alert=annotations.get(ALERT, "")[:_LONGEST],
-    )
-    if asked == done:
+    if version.status.resolved is None:
+        return version  # to be followed once there is content to reject
+    asked = {kind: value for kind, value in _asked(annotations).items() if _digest(kind, value) not in done.followed}
+    if not asked:
         return version
     states = version.status.serving
-    if asked.retry and asked.retry != done.retry:
+    if "retry" in asked:
         states = tuple(_fresh(state) for state in states)
-    if version.status.resolved is not None:
-        if asked.alert and asked.alert != done.alert and reacts(version, "Alert"):
-            states = _rejected(version, states, "Alert", _spoken(asked.alert), now=now, began=_began(asked.alert))
-        if asked.rollback and asked.rollback != done.rollback:
-            who = annotations.get(REQUESTED_BY, "").strip()
-            text = f"{asked.rollback} ({who})" if who else asked.rollback
-            states = _rejected(version, _all(version, states), "Requested", text, now=now)
-    elif asked.rollback != done.rollback:
-        asked = asked.model_copy(update={"rollback": done.rollback})  # to be followed once there is content to reject
-    status = version.status.model_copy(update={"serving": states, "requests": asked})
+    if (alert := asked.get("alert")) and reacts(version, "Alert"):
+        states = _rejected(version, states, "Alert", _spoken(alert), now=now, began=_began(alert))
+    if rollback := asked.get("rollback"):
+        who = annotations.get(REQUESTED_BY, "").strip()
+        states = _rejected(version, _all(version, states), "Requested", f"{rollback} ({who})" if who else rollback, now=now)
+    followed = (*done.followed, *(_digest(kind, value) for kind, value in asked.items()))[-_REMEMBERED:]
+    requests = done.model_copy(update={**asked, "followed": followed})
+    status = version.status.model_copy(update={"serving": states, "requests": requests})
     return version.model_copy(update={"status": status})
+
+
+def _asked(annotations: Mapping[str, str]) -> dict[str, str]:
+    found = {"rollback": ROLLBACK, "retry": RETRY, "alert": ALERT}
+    return {kind: value for kind, name in found.items() if (value := annotations.get(name, "")[:_LONGEST])}
+
+
+def _digest(kind: str, value: str) -> str:
+    return hashlib.sha256(f"{kind} {value}".encode()).hexdigest()[:16]
 
 
 def counts(version: ModelVersion, state: ServingState, began: datetime) -> bool:

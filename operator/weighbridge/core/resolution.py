@@ -12,7 +12,7 @@ from .election import reacts
 from .facts import Absent, Failed, Known, ModelSnapshot, Pending
 from .lineage import complete
 from .situation import Drifts
-from .stages import standing
+from .stages import HOLDING, standing
 from .versionfacts import VersionFacts
 
 REJECTED_TAG = f"{GROUP}/rejected"
@@ -51,7 +51,7 @@ class Resolution:
 def patience(version: ModelVersion, poll: float) -> float:
     """How old, in seconds, the registry's word on the version may be: what takes a target from a version is asked twice."""
     said = find(version.status.conditions, "Resolved")
-    open_still = said is not None and said.status == "True" and _serves(version) and reacts(version, "Revoked")
+    open_still = said is not None and said.status == "True" and _holds(version) and reacts(version, "Revoked")
     doubted = open_still and any(each.type == "Revoked" for each in version.status.drift)
     return min(poll, _ASK_TWICE.total_seconds()) if doubted else poll
 
@@ -68,7 +68,7 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
         drift = (("Unknown", text),) if pin else ()
         return Resolution(pin, lineage, resolved, complete(version, lineage, just_said=False), drift)
     match facts.snapshot:
-        case Known(value=found) if (text := refusal(facts.registry.spec, found)) and not _serves(version):
+        case Known(value=found) if (text := refusal(facts.registry.spec, found)) and not _holds(version):
             resolved = Draft("Resolved", False, "UnsafeFormat", text)
         case Known(value=found) if pin is None:
             pin, lineage = found.pin, found.lineage
@@ -110,7 +110,7 @@ def _last_drift(version: ModelVersion, *types: DriftType) -> Drifts:
 
 def _revoked(version: ModelVersion, at: datetime) -> bool:
     """Whether a definite no counts: at once for what does not serve; for what does, only where it is to react, and said twice."""
-    if not _serves(version):
+    if not _holds(version):
         return True
     twice = any(each.type == "Revoked" and at >= each.since + _ASK_TWICE for each in version.status.drift)
     return twice and reacts(version, "Revoked")
@@ -124,7 +124,7 @@ def _unless_rejected(version: ModelVersion, found: ModelSnapshot, resolved: Draf
     how = f"tag {REJECTED_TAG} says: {word}" if word else f"alias {REJECTED_ALIAS} points at it"
     message = f"{found.pin.name} {found.pin.version} is rejected in the registry: {how}"
     drift = (*drift, ("Revoked", message))
-    if _serves(version) and not reacts(version, "Revoked"):
+    if _holds(version) and not reacts(version, "Revoked"):
         return resolved, drift
     return Draft("Resolved", False, "Rejected", message), drift
 
@@ -159,7 +159,15 @@ def _content(pin: ModelPin) -> tuple[object, ...]:
 
 
 def _serves(version: ModelVersion) -> bool:
-    return any((state := standing(version, entry.target_ref)) and state.state == "Serving" for entry in version.spec.serving)
+    return _stands(version, ("Serving",))
+
+
+def _holds(version: ModelVersion) -> bool:
+    return _stands(version, HOLDING)
+
+
+def _stands(version: ModelVersion, states: tuple[str, ...]) -> bool:
+    return any((state := standing(version, entry.target_ref)) and state.state in states for entry in version.spec.serving)
 
 
 def _pinned(pin: ModelPin, notice: str = "") -> Draft:

@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 
 from ..api.modelversion import FINALIZER, ServingState
-from .conditions import Draft
-from .election import rejection, suspended, winner
+from .conditions import Draft, stamp
+from .election import field, rejection, suspended, winner
 from .facts import Absent, Failed, Known, TargetState
 from .handover import HOUR, as_loser, given
 from .plan import Cause, SetFinalizer
@@ -38,13 +38,14 @@ def serve(situation: Situation) -> Outcome:
         return _frozen(situation, last, target)
     if trouble := _misfit(situation, target, last):
         reason, message = trouble
-        blocked = last.model_copy(update={"state": "Blocked", "since": None})
+        blocked = last.model_copy(update={"state": "Blocked", "since": None, "fits": False})
         return Outcome(blocked, Draft("Serving", False, reason, message))
+    last = last.model_copy(update={"fits": True})
     won = winner(situation.claims)
     if won is not None and won.name == situation.name:
         return _as_winner(situation, last, target)
     outcome = as_loser(situation, last, target, won)
-    return replace(outcome, obstacle=target.not_yet if outcome.state.state == "Superseded" else "")
+    return replace(outcome, obstacle="" if outcome.state.state in HOLDING else target.not_yet)
 
 
 def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
@@ -62,6 +63,10 @@ def _misfit(situation: Situation, target: TargetState, last: ServingState) -> tu
         return target.misfit.reason, target.misfit.message
     if target.undeclared is not None and target.pointer is None and last.repointed_at is None:
         return target.undeclared.reason, target.undeclared.message
+    other = next((each for each in situation.claims if each.holds and each.name != situation.name), None)
+    if other is not None and last.state not in HOLDING and other.field != field(situation.entry):
+        text = f"{other.name} has {situation.where} by another field than {situation.entry.pointer.shown}"
+        return "PointersDiffer", f"{text}: versions of one workload use one field; demote {other.name} first, or use the same"
     probe = situation.entry.probe
     odd = next((each.name for each in probe.invariants if not _is_json(each.body)), None) if probe else None
     if odd is not None and last.state not in HOLDING:
@@ -92,15 +97,16 @@ def _as_winner(situation: Situation, last: ServingState, target: TargetState) ->
 
 def _take(situation: Situation, last: ServingState, target: TargetState) -> Outcome:
     """This version won and the pointer says something else."""
-    where, field = situation.where, situation.entry.pointer.shown
+    where, named = situation.where, situation.entry.pointer.shown
     held = situation.held and not _given_to_another(situation, last, target)
     known = any(each.value == target.pointer for each in situation.claims)
-    foreign = f"{field} of {where} is {target.pointer or 'empty'}" + ("" if known or not held else ", which no ModelVersion names")
+    foreign = f"{named} of {where} is {target.pointer or 'empty'}" + ("" if known or not held else ", which no ModelVersion names")
     same = situation.version.status.observed_generation == situation.version.metadata.generation
-    tired = (held or last.state == "Blocked") and last.restored >= _RESTORES and same
+    lately = last.repointed_at is not None and situation.now - last.repointed_at < HOUR
+    tired = ((held and lately) or last.state == "Blocked") and last.restored >= _RESTORES and same
     if target.other_applier is not None or (tired and target.pointer is not None):
         if owner := target.other_applier:
-            message = f"{foreign}, applied by {owner}; take {field} out of what {owner} applies"
+            message = f"{foreign}, applied by {owner}; take {named} out of what {owner} applies"
         else:
             message = f"{foreign}, changed again after it was put back twice; find who does, then set it to {situation.wished}"
         blocked = last.model_copy(update={"state": "Blocked", "since": None})
@@ -109,7 +115,7 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
     if (waits := _waits(situation, last, target, failing=failing is not None, held=held)) is not None:
         return waits
     cause: Cause = "Restore" if held else "Rollback" if failing else "Promotion"
-    state = given(situation, last, target).model_copy(update={"restored": last.restored + 1} if held else {})
+    state = given(situation, last, target).model_copy(update={"restored": last.restored + 1 if lately else 1} if held else {})
     drift: Drifts = (("Pointer", f"{foreign}, changed by somebody else; putting it back"),) if held else ()
     return Outcome(
         state,
@@ -137,9 +143,10 @@ def _waits(situation: Situation, last: ServingState, target: TargetState, *, fai
         return Outcome(last, Draft("Serving", None, "Electing", text))
     if situation.hold is not None and not failing and last.state == "Waiting" and last.repointed_at is None:
         # What served or stood by is taken (back) without asking anybody; what is new has to be there now.
-        return Outcome(last, situation.hold.draft, requeue=situation.hold.requeue)
+        asked = last.model_copy(update={"asked_at": last.asked_at or stamp(situation.now)})
+        return Outcome(asked, situation.hold.draft, requeue=situation.hold.requeue)
     if target.not_yet:
-        return Outcome(last, Draft("Serving", None, "NotYet", target.not_yet), requeue=LOOK_AGAIN)
+        return Outcome(last, Draft("Serving", None, "NotYet", target.not_yet), requeue=LOOK_AGAIN, obstacle=target.not_yet)
     served = any(claim.eligible and claim.value == target.pointer for claim in situation.claims)
     recent = [each for each in last.taken if situation.now - each < HOUR]
     if served and not held and len(recent) >= _FLAPS:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..api.modelversion import ModelVersion
 from .conditions import Draft, find
-from .election import Claim, newest_first
+from .election import Claim, newest_first, suspended
 from .facts import Failed, Known
 from .resolution import Resolution
 from .situation import Outcome
@@ -21,6 +21,8 @@ _KIND = "RollbackReady"
 def rollback_ready(
     version: ModelVersion,
     resolution: Resolution,
+    evaluated: Draft,
+    *,
     outcomes: Sequence[Outcome],
     claims: Sequence[Sequence[Claim]],
     facts: VersionFacts,
@@ -33,6 +35,11 @@ def rollback_ready(
         return ()
     if resolution.resolved.status is False:
         return (Draft(_KIND, False, resolution.resolved.reason, f"not a way back any more: {resolution.resolved.message}"),)
+    if suspended(version):
+        return (Draft(_KIND, False, "Suspended", "not a way back while it is on hold"),)
+    for draft in (resolution.complete, evaluated):
+        if draft.status is False:
+            return (Draft(_KIND, False, draft.reason, f"not a way back any more: {draft.message}"),)
     for outcome in outcomes:
         if outcome.obstacle:
             return (Draft(_KIND, False, "NotReady", f"not a way back just now: {outcome.obstacle}"),)
