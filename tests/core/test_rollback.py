@@ -172,20 +172,20 @@ def revoked(at: float) -> Absent:
     return Absent("VersionNotFound", "it was deleted", START + timedelta(seconds=at))
 
 
-def test_a_version_deleted_in_the_registry_is_rolled_back_once_it_is_said_twice() -> None:
+def test_a_version_deleted_in_the_registry_is_rolled_back_once_every_other_was_asked_too() -> None:
     there, old = on("models:/model/2"), standby()
     first = look(serving("2"), at=LATER, snapshot=revoked(LATER), targets=there, siblings=(old,))
     assert repoints(first) == []
-    assert first.requeue_after is not None
-    assert first.requeue_after <= 3.0
     doubted = serving("2").model_copy(update={"status": first.status})
-    same = look(doubted, at=LATER + 9, snapshot=revoked(LATER), targets=there, siblings=(old,))
+    same = look(doubted, at=LATER + 900, snapshot=revoked(LATER), targets=there, siblings=(old,))
     assert repoints(same) == [], "one answer is one answer, however old it gets"
-    second = look(doubted, at=LATER + 4, snapshot=revoked(LATER + 3), targets=there, siblings=(old,))
+    soon = look(doubted, at=LATER + 299, snapshot=revoked(LATER + 299), targets=there, siblings=(old,))
+    assert repoints(soon) == []
+    second = look(doubted, at=LATER + 301, snapshot=revoked(LATER + 300), targets=there, siblings=(old,))
     assert repoints(second) == [("models:/model/1", "Rollback")]
     lost = doubted.model_copy(update={"status": second.status})
     for silent in (OUTAGE, Failed("RegistryUnavailable", "no answer", START, 5.0)):
-        assert repoints(look(lost, at=LATER + 60, snapshot=silent, targets=on("models:/model/1"), siblings=(old,))) == [], (
+        assert repoints(look(lost, at=LATER + 360, snapshot=silent, targets=on("models:/model/1"), siblings=(old,))) == [], (
             "an outage gives nothing back"
         )
 
@@ -476,14 +476,14 @@ def test_a_field_of_another_applier_is_not_said_to_have_gone_back() -> None:
     assert [each.type for each in plan.status.drift] == ["Pointer"]
 
 
+def rejected(number: str) -> ModelVersion:
+    crash = on(f"models:/model/{number}", state="Failed", serving={})
+    return step(after(model_version(number), at=60), 700, targets=crash)
+
+
 def test_a_fault_that_is_not_the_models_does_not_reject_the_whole_line() -> None:
     crash = on("models:/model/2", state="Failed", serving={})
-    failed = [
-        after(model_version(number), at=60, targets=on(f"models:/model/{number}", state="Failed", serving={})) for number in "34"
-    ]
-    failed = [
-        step(each, 700, targets=on(f"models:/model/{each.spec.source.version}", state="Failed", serving={})) for each in failed
-    ]
+    failed = [rejected("3"), rejected("4")]
     assert all(each.status.serving[0].rejection for each in failed)
     (state,) = after(model_version("2")).status.serving
     back = after(model_version("2"))
@@ -533,3 +533,25 @@ def test_deletion_lets_go_of_what_is_not_ours() -> None:
     elsewhere = {REF: Known(replace(target("models:/model/3", serving={})), START)}
     scaled = look(going, targets=elsewhere, siblings=(after(model_version("3")),))
     assert scaled.actions[-1] == SetFinalizer(present=False), "none of its pods is left"
+
+
+def test_a_persons_word_holds_until_they_take_it_back_whatever_else_changes() -> None:
+    asked = annotated(serving("2"), rollback="biased")
+    gone = step(asked, LATER, targets=on("models:/model/2"), siblings=(standby(),))
+    edited = gone.model_copy(update={"metadata": gone.metadata.model_copy(update={"generation": 2})})
+    there = on("models:/model/1")
+    assert repoints(look(edited, at=LATER + 9, targets=there, siblings=(serving("1"),))) == []
+    retried = annotated(edited, rollback="biased", retry="checked again")
+    assert repoints(look(retried, at=LATER + 9, targets=there, siblings=(serving("1"),))) == [("models:/model/2", "Promotion")]
+
+
+def test_the_reason_of_one_demotion_is_none_for_the_next() -> None:
+    said = staged(serving("2"), "Candidate", reason="recall regressed")
+    leaving = step(said, LATER, targets=on("models:/model/2"), siblings=(standby(),))
+    left = step(leaving, LATER + 1, targets=on("models:/model/1"), siblings=(serving("1"),))
+    assert left.status.requests.reason == "recall regressed"
+    again = serving("2").model_copy(
+        update={"status": serving("2").status.model_copy(update={"requests": left.status.requests}), "metadata": said.metadata}
+    )
+    plan = look(staged(again, "Candidate", reason="recall regressed"), targets=on("models:/model/2"), siblings=(standby(),))
+    assert condition(plan, "Ready") == ("False", "DemotionNeedsReason")

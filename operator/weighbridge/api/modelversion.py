@@ -169,6 +169,8 @@ class Requests(ApiModel):
     """The last value of `weighbridge.dev/retry`."""
     alert: Annotated[str, Field(max_length=1024)] = ""
     """The last value of `weighbridge.dev/alert`."""
+    reason: Annotated[str, Field(max_length=1024)] = ""
+    """`weighbridge.dev/reason` of the last demotion; the next one needs another."""
     followed: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=64)] = ()
     """Digests of the last values, the newest last."""
 

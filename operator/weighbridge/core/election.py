@@ -155,7 +155,10 @@ def rejection(version: ModelVersion, state: ServingState) -> Rejection | None:
     """The rejection that holds now: of this generation and this content."""
     held = state.rejection
     pin = version.status.resolved
-    if held is None or pin is None or held.generation != version.metadata.generation or held.digest != pin.digest:
+    if held is None or pin is None or held.digest != pin.digest:
+        return None
+    # What was seen may be different with another spec; what a person said stands until they take it back.
+    if held.reason != "Requested" and held.generation != version.metadata.generation:
         return None
     return held
 

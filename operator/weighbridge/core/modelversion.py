@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from ..api.annotations import REASON
 from ..api.base import seconds
-from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus
+from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Requests
 from ..api.serving import Serving, TargetRef
 from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, may_evaluate, pointer_value, suspended
@@ -12,7 +13,7 @@ from .facts import Absent, Failed, Known
 from .plan import Action, Plan
 from .release import release
 from .requests import follow
-from .resolution import Resolution, patience, resolve
+from .resolution import Resolution, resolve
 from .serving import serve
 from .situation import Hold, Outcome, Situation
 from .stages import entries, gone, leaves, said_why
@@ -67,7 +68,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         lineage=resolution.lineage,
         evaluations=evaluated.states,
         serving=serving,
-        requests=asked.status.requests,
+        requests=_requests(asked, view, claimed),
         registry=told.state,
         drift=_aged(version, drift, now),
         history=_history(version, phase, summary, now),
@@ -81,8 +82,16 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         actions += told.actions
     waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after]
     if facts.registry is not None:
-        waits.append(patience(version.model_copy(update={"status": status}), seconds(facts.registry.spec.poll_interval)))
+        waits.append(seconds(facts.registry.spec.poll_interval))
     return Plan(status, tuple(actions), min((wait for wait in waits if wait is not None), default=None))
+
+
+def _requests(version: ModelVersion, view: View, claimed: list[Serving]) -> Requests:
+    """What was followed; the reason of a demotion is used up with it."""
+    requests = version.status.requests
+    if not view.left or any(leaves(version, entry) for entry in claimed):
+        return requests
+    return requests.model_copy(update={"reason": version.metadata.annotations.get(REASON, "").strip()[:1024]})
 
 
 def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated, now: datetime) -> ModelVersion:

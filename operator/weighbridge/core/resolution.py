@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..api.base import GROUP
+from ..api.base import GROUP, seconds
 from ..api.modelversion import DriftType, ModelVersion
 from ..api.references import Lineage, ModelPin
 from .checks import refusal
@@ -19,8 +19,6 @@ REJECTED_TAG = f"{GROUP}/rejected"
 """Tag by which people reject a version in its registry; its value says why."""
 REJECTED_ALIAS = "rejected"
 """Alias (Hub: git tag) that does the same."""
-_ASK_TWICE = timedelta(seconds=3)
-"""Between the two definite answers that take the target from a version that serves."""
 _GONE = {
     "ModelNotFound",
     "VersionNotFound",
@@ -46,14 +44,6 @@ class Resolution:
     """LineageComplete."""
     drift: Drifts = ()
     retry_after: float | None = None
-
-
-def patience(version: ModelVersion, poll: float) -> float:
-    """How old, in seconds, the registry's word on the version may be: what takes a target from a version is asked twice."""
-    said = find(version.status.conditions, "Resolved")
-    open_still = said is not None and said.status == "True" and _holds(version) and reacts(version, "Revoked")
-    doubted = open_still and any(each.type == "Revoked" for each in version.status.drift)
-    return min(poll, _ASK_TWICE.total_seconds()) if doubted else poll
 
 
 def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
@@ -83,7 +73,8 @@ def resolve(version: ModelVersion, facts: VersionFacts) -> Resolution:
             resolved = Draft("Resolved", False, reason, message)
             if pin is not None:
                 drift = (("Revoked" if reason in _GONE else "Unknown", message),)
-                resolved = resolved if reason in _GONE and _revoked(version, at) else _unasked(version, _pinned(pin))
+                poll = timedelta(seconds=seconds(facts.registry.spec.poll_interval))
+                resolved = resolved if reason in _GONE and _revoked(version, at, poll) else _unasked(version, _pinned(pin))
         case Failed(reason=reason, message=message, retry_after=wait):
             retry_after = wait
             resolved = _unasked(version, _pinned(pin)) if pin else Draft("Resolved", None, reason, message)
@@ -108,12 +99,13 @@ def _last_drift(version: ModelVersion, *types: DriftType) -> Drifts:
     return tuple((each.type, each.message) for each in version.status.drift if each.type in types)
 
 
-def _revoked(version: ModelVersion, at: datetime) -> bool:
-    """Whether a definite no counts: at once for what does not serve; for what does, only where it is to react, and said twice."""
+def _revoked(version: ModelVersion, at: datetime, poll: timedelta) -> bool:
+    """Whether a definite no counts: at once for what does not hold a target; for what does, only where it is to react, and said again
+    one poll later. By then every version that could take over was asked too: a registry that lost all takes nothing."""
     if not _holds(version):
         return True
-    twice = any(each.type == "Revoked" and at >= each.since + _ASK_TWICE for each in version.status.drift)
-    return twice and reacts(version, "Revoked")
+    again = any(each.type == "Revoked" and at >= each.since + poll for each in version.status.drift)
+    return again and reacts(version, "Revoked")
 
 
 def _unless_rejected(version: ModelVersion, found: ModelSnapshot, resolved: Draft, drift: Drifts) -> tuple[Draft, Drifts]:

@@ -55,5 +55,7 @@ def gone(version: ModelVersion, entry: Serving, now: datetime) -> bool:
 def said_why(version: ModelVersion) -> str:
     """The reason for lowering the stage, with who gives it; empty where none is given."""
     reason = version.metadata.annotations.get(REASON, "").strip()
+    if reason[:1024] == version.status.requests.reason:
+        return ""
     who = version.metadata.annotations.get(REQUESTED_BY, "").strip()
     return f"{reason} ({who})" if reason and who else reason
