@@ -30,7 +30,7 @@ images: ## Builds the operator and evaluator images and loads them into the clus
 test: test-unit test-e2e ## All tests: unit, property, contract, real API server, and the loop on the cluster
 
 test-unit: ## Everything that needs no cluster
-	@WEIGHBRIDGE_APISERVER_BINARIES=$${WEIGHBRIDGE_APISERVER_BINARIES:-$$($(CLUSTER)/apiserver-binaries)} $(PYTHON) -m pytest tests
+	@e2e/tools/unit
 
 test-e2e: ## The loop on the cluster
 	@e2e/test

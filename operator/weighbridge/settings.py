@@ -11,6 +11,8 @@ from typing import Any
 
 from .api.base import seconds
 
+TARGETS = ("Deployment", "StatefulSet", "Service", "Rollout", "InferenceService")
+"""Kinds of serving targets that are known by name, and can be watched."""
 _NAMESPACE = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
 _SHORTEST_LEASE, _LONGEST_LEASE = 5.0, 300.0
 
@@ -32,6 +34,8 @@ class Settings:
     """See `VARIABLES` for what each means outside."""
 
     namespaces: tuple[str, ...]
+    targets: tuple[str, ...]
+    hold: bool
     allow_addresses: tuple[IPv4Network | IPv6Network, ...]
     metrics_address: Address
     health_address: Address
@@ -88,6 +92,13 @@ def _namespaces(text: str) -> tuple[str, ...]:
     return names
 
 
+def _targets(text: str) -> tuple[str, ...]:
+    kinds = _words(text)
+    if not set(kinds) <= set(TARGETS):
+        raise ValueError
+    return kinds
+
+
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(ip_network(word) for word in _words(text))
 
@@ -136,6 +147,20 @@ VARIABLES = (
         _namespaces,
     ),
     Variable(
+        "targets",
+        "Deployment,StatefulSet,Service",
+        "kinds of serving targets whose changes are heard of at once; targets of other kinds are looked at every ten seconds",
+        f"kinds separated by commas, of {', '.join(TARGETS)}",
+        _targets,
+    ),
+    Variable(
+        "hold",
+        "false",
+        "look and tell, but change nothing: no promotion, no rollback, no write to a registry",
+        "true or false",
+        _switch,
+    ),
+    Variable(
         "allow_addresses",
         "",
         "networks that would else be refused as registry addresses (loopback, link-local, metadata)",
@@ -149,7 +174,7 @@ VARIABLES = (
     Variable(
         "webhook_address",
         ":0",
-        "where registries may send webhooks (/webhooks/<namespace>/<ModelRegistry>)",
+        "where registries may send webhooks (/webhooks/<namespace>/<ModelRegistry>), Alertmanager its alerts (/alerts/<namespace>)",
         "host:port or :port; port 0 switches it off",
         _address,
     ),

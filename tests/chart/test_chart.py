@@ -40,6 +40,9 @@ def test_lints_without_a_warning(helm: Program, values: tuple[str, ...]) -> None
         ("log.level=loud", "log/level"),
         ("image.tags=1", "tags"),
         ("watchNamespaces={Fraud}", "watchNamespaces"),
+        ("servingTargets={Pod}", "servingTargets"),
+        ("genericTargets[0].apiGroup=*,genericTargets[0].resource=x", "genericTargets"),
+        ("genericTargets[0].apiGroup=example.com,genericTargets[0].resource=*", "genericTargets"),
         ("watchNamespaces={fraud,fraud}", "watchNamespaces"),
         ("allowAddresses={localhost}", "allowAddresses"),
         ("leaderElection.leaseDuration=15", "leaseDuration"),
@@ -68,6 +71,8 @@ def test_without_leader_election_the_old_operator_goes_first(template: Template)
 def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
     rendered = template(
         "watchNamespaces={fraud,search}",
+        "servingTargets={Service,Rollout}",
+        "hold=true",
         r"allowAddresses={127.0.0.0/8,fe80::/10}",
         "metrics.port=9090",
         "health.port=9091",
@@ -84,6 +89,8 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
     )
     assert settings(rendered) == {
         "WEIGHBRIDGE_NAMESPACES": "fraud,search",
+        "WEIGHBRIDGE_TARGETS": "Service,Rollout",
+        "WEIGHBRIDGE_HOLD": "true",
         "WEIGHBRIDGE_ALLOW_ADDRESSES": "127.0.0.0/8,fe80::/10",
         "WEIGHBRIDGE_METRICS_ADDRESS": ":9090",
         "WEIGHBRIDGE_HEALTH_ADDRESS": ":9091",

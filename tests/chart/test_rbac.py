@@ -20,6 +20,8 @@ RIGHTS = {
     "batch/jobs": {"get", "list", "watch", "create", "delete"},
     "/pods": {"list"},
     "apps/deployments": {"get", "list", "watch", "patch"},
+    "apps/statefulsets": {"get", "list", "watch", "patch"},
+    "/services": {"get", "list", "watch", "patch"},
     "/secrets": {"get"},
     "events.k8s.io/events": {"create"},
 }
@@ -55,6 +57,34 @@ def test_cluster_wide_the_operator_holds_exactly_these_rights(template: Template
     binding = rendered.one("ClusterRoleBinding")
     assert binding["roleRef"]["name"] == "weighbridge"
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "weighbridge", "namespace": "operators"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "taken", "added"),
+    [
+        (("servingTargets={Service}",), {"apps/deployments", "apps/statefulsets"}, {}),
+        (
+            ("servingTargets={Deployment,StatefulSet,Service,Rollout,InferenceService}",),
+            set(),
+            {
+                "argoproj.io/rollouts": {"get", "list", "watch", "patch"},
+                "serving.kserve.io/inferenceservices": {"get", "list", "watch", "patch"},
+            },
+        ),
+        (
+            ("genericTargets[0].apiGroup=example.com", "genericTargets[0].resource=modelservers"),
+            set(),
+            {"example.com/modelservers": {"get", "patch"}},
+        ),
+        (("configMapPointers=true",), set(), {"/configmaps": {"get", "patch"}}),
+    ],
+    ids=["a Service only", "those of others", "a generic one", "ConfigMaps"],
+)
+def test_each_kind_of_target_brings_its_own_rights_and_no_others(
+    template: Template, values: tuple[str, ...], taken: set[str], added: dict[str, set[str]]
+) -> None:
+    role = named(template(*values).of("ClusterRole"))["weighbridge"]
+    assert rights([role]) == {name: verbs for name, verbs in RIGHTS.items() if name not in taken} | added
 
 
 def test_namespaced_it_holds_the_same_rights_there_and_none_across_namespaces(template: Template) -> None:

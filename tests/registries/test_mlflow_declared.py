@@ -47,9 +47,7 @@ def test_signature(given: Mapping[str, object], said: str) -> None:
     assert signature(given) == said
 
 
-@pytest.mark.parametrize(
-    "odd_one", ["signature: 7", "signature: [inputs]", "signature: {inputs: 1.5, outputs: [x]}"]
-)
+@pytest.mark.parametrize("odd_one", ["signature: 7", "signature: [inputs]", "signature: {inputs: 1.5, outputs: [x]}"])
 def test_odd_types_in_a_description_are_no_signature(odd_one: str) -> None:
     flavors, content = described("m 1", DESCRIPTION + odd_one.encode())
     assert declared(content, flavors, b"").signature == ""

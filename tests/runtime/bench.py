@@ -19,11 +19,9 @@ from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.events import Recorder
 from weighbridge.runtime.metrics import Metrics
 from weighbridge.runtime.news import News, group_of
-from weighbridge.runtime.prober import HttpProber
 from weighbridge.runtime.queue import Priority, Queue
 from weighbridge.runtime.reconciler import Reconciler
 from weighbridge.runtime.store import ObjectStore
-from weighbridge.serving.deployment import pointer_patch
 
 Decision = Callable[[ModelRegistry, Failed | None], Plan]
 
@@ -39,6 +37,9 @@ class Scripted:
 
     def group(self, resource: ModelRegistry) -> str:
         return str(resource.key)
+
+    def urgent(self, resource: ModelRegistry) -> bool:
+        return False
 
     async def observe(self, resource: ModelRegistry, ports: Ports) -> Failed | None:
         if self.before_decision is not None:
@@ -82,8 +83,8 @@ class Bench:
             queue=self.queue,
             news=self.news,
             metrics=self.metrics,
-            pointer_patch=pointer_patch,
         )
+        self.recorder = Recorder(self.cluster, "bench", now)
         self.reconciler = Reconciler(
             controllers=controllers,
             store=self.store,
@@ -91,9 +92,9 @@ class Bench:
             news=self.news,
             cluster=self.cluster,
             actions=actions,
-            recorder=Recorder(self.cluster, "bench", now),
+            recorder=self.recorder,
             metrics=self.metrics,
-            ports=Ports(self.store, self.cluster, None, HttpProber(), now, lambda _: None),  # type: ignore[arg-type]
+            ports=Ports(self.store, self.cluster, None, None, now, lambda _: None),  # type: ignore[arg-type]
             may_write=lambda: self.leads,
         )
 
@@ -115,6 +116,7 @@ class Bench:
         for count in range(most + 1):
             key = self.queue.take()
             if key is None:
+                await self.recorder.write_all()
                 return count
             await self.reconciler.reconcile(key)
             self.queue.done(key)

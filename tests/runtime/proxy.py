@@ -84,7 +84,7 @@ class Proxy:
             name: value
             for name, value in request.headers.items()
             if name.lower() not in {"host", "accept-encoding", "content-length"}
-        }
+        } | {"Accept-Encoding": "identity"}
         url = f"{self._upstream}{request.rel_url}"
         body = await request.read()
         async with self._session.request(request.method, url, headers=headers, data=body or None) as answer:

@@ -11,12 +11,14 @@ from tests.runtime.bench import Bench, always_plan
 from weighbridge.api.base import API_VERSION, Key
 from weighbridge.api.modelversion import FINALIZER
 from weighbridge.api.references import ModelPin
-from weighbridge.api.serving import Pointer, TargetRef
+from weighbridge.api.serving import Pointer, Serving, TargetRef
 from weighbridge.core.facts import WriteOrder
 from weighbridge.core.plan import Create, Delete, Plan, Repoint, SetFinalizer, Wake, WriteRegistry
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.queue import Priority
+from weighbridge.serving.base import Seen
+from weighbridge.serving.targets import adapter
 
 MakeBench = Callable[..., Bench]
 MANAGED = {"app.kubernetes.io/managed-by": "weighbridge"}
@@ -149,6 +151,56 @@ async def test_repointing_changes_one_value_and_leaves_every_foreign_field(bench
     assert owned["manager"] == "weighbridge"
     assert list(owned["fieldsV1"]) == ["f:spec"]
     assert one.metrics.rollback_seconds._sum.get() > 0
+
+
+def in_config_map(name: str) -> Serving:
+    pointer = {"configMap": {"name": name, "key": "uri"}}
+    return Serving.model_validate({"targetRef": {"name": "serving"}, "pointer": pointer})
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_a_pointer_in_two_objects_is_written_in_order_or_not_at_all(
+    bench: MakeBench, cluster: Cluster, meanwhile: bool
+) -> None:
+    one = bench(always_plan())
+    await one.create()
+    entry = in_config_map("models")
+    target = await cluster.create(deployment(one.namespace))
+    metadata = {"name": "models", "namespace": one.namespace}
+    other = await cluster.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"uri": "models:/fraud/1", "else": "kept"}}
+    )
+    seen = Seen(target, (), {("v1", "ConfigMap", "models"): other})
+    state = adapter(entry.target_ref).state(seen, entry, "models:/fraud/2", None)
+    if meanwhile:
+        await cluster.merge("v1", "ConfigMap", one.namespace, "models", {"data": {"else": "changed"}})
+    one.controller.decision = always_plan(
+        Repoint(
+            entry.target_ref,
+            entry.pointer,
+            "models:/fraud/2",
+            state.uid,
+            state.resource_version,
+            "Rollback",
+            state.basis,
+        )
+    )
+    key = one.queue.take()
+    assert key is not None
+    await one.reconciler.reconcile(key)
+    one.queue.done(key)
+    written = await cluster.get("v1", "ConfigMap", one.namespace, "models")
+    after = await cluster.get("apps/v1", "Deployment", one.namespace, "serving")
+    assert written is not None
+    assert after is not None
+    if meanwhile:
+        assert one.outcomes() == {"conflict": 1}
+        assert written["data"] == {"uri": "models:/fraud/1", "else": "changed"}
+        assert after["spec"] == target["spec"]
+    else:
+        assert written["data"] == {"uri": "models:/fraud/2", "else": "kept"}
+        assert after["spec"]["template"]["metadata"]["annotations"]["weighbridge.dev/pointer"] == "models:/fraud/2"
+        assert one.metrics.rollbacks.labels("Unknown")._value.get() == 1
 
 
 @pytest.mark.parametrize("what", ["the target changed", "the target was replaced"])

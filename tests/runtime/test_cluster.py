@@ -1,8 +1,11 @@
 """What the API server really does with the writes the operator relies on."""
 
+import asyncio
+
 import pytest
 
 from weighbridge.api.base import API_VERSION
+from weighbridge.controllers.ports import ClusterError
 from weighbridge.runtime.cluster import Cluster, NotLeader
 from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.refusal import AlreadyExists, Conflict, Invalid, NotFound
@@ -123,3 +126,99 @@ async def test_nothing_is_written_without_permission(connection: Connection, clu
     with pytest.raises(NotLeader):
         await silenced.create(registry(namespace))
     assert await cluster.get(API_VERSION, "ModelRegistry", namespace, "mlflow") is None
+
+
+MODEL_SERVERS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+def definition(group: str, plural: str = "modelservers", scope: str = "Namespaced") -> dict[str, object]:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "ModelServer", "plural": plural, "singular": plural[:-1]}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {"group": group, "scope": scope, "names": names, "versions": [version]},
+    }
+
+
+async def test_a_kind_that_nobody_knew_is_found_as_soon_as_it_is_there(
+    connection: Connection, cluster: Cluster, namespace: str
+) -> None:
+    group = f"{namespace}.example.com"
+    server = {"apiVersion": f"{group}/v1", "kind": "ModelServer", "metadata": {"name": "one", "namespace": namespace}}
+    with pytest.raises(ClusterError) as refused:
+        await cluster.get(f"{group}/v1", "ModelServer", namespace, "one")
+    assert refused.value.reason == "UnknownKind"
+    await connection.request("POST", MODEL_SERVERS, body=definition(group))
+    await until_served(cluster, f"{group}/v1")
+    await created(cluster, {**server, "spec": {"model": "1"}})
+    await cluster.json_patch(
+        f"{group}/v1", "ModelServer", namespace, "one", [{"op": "replace", "path": "/spec/model", "value": "2"}]
+    )
+    body = await cluster.get(f"{group}/v1", "ModelServer", namespace, "one")
+    assert body is not None
+    assert body["spec"] == {"model": "2"}
+    assert [entry["manager"] for entry in body["metadata"]["managedFields"]][-1] == "weighbridge"
+
+
+async def test_a_kind_without_namespaces_is_none_that_could_serve(connection: Connection, cluster: Cluster, namespace: str) -> None:
+    group = f"{namespace}.example.com"
+    await connection.request("POST", MODEL_SERVERS, body=definition(group, scope="Cluster"))
+    async with asyncio.timeout(20):
+        while True:
+            found = await connection.request("GET", f"{MODEL_SERVERS}/modelservers.{group}")
+            if any(each["type"] == "Established" and each["status"] == "True" for each in found["status"].get("conditions") or ()):
+                break
+            await asyncio.sleep(0.05)
+    assert not await cluster.serves(f"{group}/v1", "ModelServer")
+    with pytest.raises(ClusterError):
+        await cluster.get(f"{group}/v1", "ModelServer", namespace, "one")
+
+
+async def test_a_json_patch_whose_test_does_not_hold_is_a_conflict_and_changes_nothing(cluster: Cluster, namespace: str) -> None:
+    made = await cluster.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "models", "namespace": namespace}, "data": {"model": "1"}}
+    )
+    change = {"op": "replace", "path": "/data/model", "value": "2"}
+    for path, value in (("/metadata/uid", "another"), ("/metadata/resourceVersion", "1"), ("/data/model", "7")):
+        with pytest.raises(Conflict):
+            await cluster.json_patch("v1", "ConfigMap", namespace, "models", [{"op": "test", "path": path, "value": value}, change])
+    assert await cluster.get("v1", "ConfigMap", namespace, "models") == made
+    seen = made["metadata"]["resourceVersion"]
+    after = await cluster.json_patch(
+        "v1", "ConfigMap", namespace, "models", [{"op": "test", "path": "/metadata/resourceVersion", "value": seen}, change]
+    )
+    assert after["data"] == {"model": "2"}
+
+
+async def test_an_object_that_a_patch_would_break_is_not_repeated_in_the_refusal(cluster: Cluster, namespace: str) -> None:
+    body = {"metadata": {"name": "models", "namespace": namespace}, "data": {"password": "canary4711"}}
+    await cluster.create({"apiVersion": "v1", "kind": "ConfigMap", **body})
+    with pytest.raises(Invalid) as refused:
+        await cluster.json_patch(
+            "v1", "ConfigMap", namespace, "models", [{"op": "replace", "path": "/data", "value": {"model": 5}}]
+        )
+    assert "canary4711" not in refused.value.public
+    with pytest.raises(Invalid) as refused:
+        await cluster.json_patch("v1", "ConfigMap", namespace, "models", [{"op": "add", "path": "/data/model", "value": 5}])
+    assert "canary4711" not in refused.value.public
+
+
+async def until_served(cluster: Cluster, api_version: str) -> None:
+    async with asyncio.timeout(20):
+        while not await cluster.serves(api_version, "ModelServer"):  # noqa: ASYNC110 - discovery tells nobody when it changes
+            await asyncio.sleep(0.05)
+
+
+async def created(cluster: Cluster, body: dict[str, object]) -> None:
+    """A kind is in the discovery a moment before it can be written."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await cluster.create(body)
+            except NotFound:
+                await asyncio.sleep(0.05)
+            else:
+                return

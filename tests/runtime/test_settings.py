@@ -12,6 +12,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert settings.health_address == Address("", 8081)
     assert settings.webhook_address == Address("", 0), "off: nobody listens who was not asked to"
     assert (settings.leader_election, settings.lease_duration) == (True, 15.0)
+    assert settings.targets == ("Deployment", "StatefulSet", "Service")
+    assert not settings.hold
     assert (settings.log_format, settings.log_level) == ("json", "info")
 
 
@@ -36,6 +38,9 @@ def test_addresses_of_both_families_are_taken() -> None:
         ("WEIGHBRIDGE_NAMESPACES", "fraud;search"),
         ("WEIGHBRIDGE_ALLOW_ADDRESSES", "localhost"),
         ("WEIGHBRIDGE_ALLOW_ADDRESSES", "127.0.0.1/8"),
+        ("WEIGHBRIDGE_TARGETS", "Deployment,Pod"),
+        ("WEIGHBRIDGE_TARGETS", "deployment"),
+        ("WEIGHBRIDGE_HOLD", "on"),
         ("WEIGHBRIDGE_METRICS_ADDRESS", "8080"),
         ("WEIGHBRIDGE_HEALTH_ADDRESS", ":80800"),
         ("WEIGHBRIDGE_WEBHOOK_ADDRESS", "on"),

@@ -99,3 +99,55 @@ def test_fields_of_a_newer_operator_are_no_trouble() -> None:
     store = ObjectStore()
     store.put(body(10, mlflow={"url": "https://m.example.com"}, fromTheFuture={"a": 1}))
     assert url(store) == "https://m.example.com"
+
+
+def version(resource_version: int, *targets: dict[str, str], name: str = "v1", **pointer: Any) -> dict[str, Any]:
+    given = pointer or {"container": "server", "env": "MODEL_URI"}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {"name": name, "namespace": "fraud", "uid": name, "resourceVersion": str(resource_version)},
+        "spec": {
+            "source": {"registryRef": {"name": "mlflow"}, "name": "m", "version": "7"},
+            "serving": [{"targetRef": target, "pointer": given} for target in targets],
+        },
+    }
+
+
+def claimants(store: ObjectStore, kind: str, name: str, namespace: str = "fraud") -> list[str]:
+    return [each.metadata.name for each in store.claimants(namespace, kind, name)]
+
+
+def test_versions_are_found_by_the_kind_and_name_of_what_they_claim() -> None:
+    store = ObjectStore()
+    store.put(version(1, {"name": "a"}, {"kind": "StatefulSet", "name": "b"}, name="v2"))
+    store.put(version(1, {"name": "a"}, name="v1"))
+    store.put(version(1, {"name": "c"}, name="v3", configMap={"name": "models", "key": "uri"}))
+    assert claimants(store, "Deployment", "a") == ["v1", "v2"]
+    assert claimants(store, "StatefulSet", "b") == ["v2"]
+    assert claimants(store, "StatefulSet", "a") == []
+    assert claimants(store, "Deployment", "a", "elsewhere") == []
+    assert claimants(store, "ConfigMap", "models") == ["v3"]
+
+
+def test_what_is_claimed_no_more_is_forgotten() -> None:
+    store = ObjectStore()
+    store.put(version(1, {"name": "a"}))
+    store.put(version(2, {"name": "b"}))
+    assert (claimants(store, "Deployment", "a"), claimants(store, "Deployment", "b")) == ([], ["v1"])
+    store.remove(version(2, {"name": "b"}))
+    assert claimants(store, "Deployment", "b") == []
+    store.put({**version(3, {"name": "b"}, name="v4"), "spec": {"serving": "nonsense"}})
+    assert not store._claimants
+
+
+def test_the_versions_of_a_namespace_are_those_of_now() -> None:
+    store = ObjectStore()
+    assert store.versions("fraud") == ()
+    store.put(version(1, name="v2"))
+    store.put(version(1, name="v1"))
+    assert [each.metadata.name for each in store.versions("fraud")] == ["v1", "v2"]
+    store.put(version(2, {"name": "a"}, name="v1"))
+    assert len(store.versions("fraud")[0].spec.serving) == 1
+    store.remove(version(2, name="v1"))
+    assert [each.metadata.name for each in store.versions("fraud")] == ["v2"]

@@ -45,10 +45,29 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
-# The pointer, by server-side apply. Without `create`, a target that is gone cannot come back as a stump.
-- apiGroups: [apps]
-  resources: [deployments]
+# The pointer. Without `create`, a target that is gone cannot come back as a stump.
+{{- $kinds := dict
+  "Deployment" (list "apps" "deployments")
+  "StatefulSet" (list "apps" "statefulsets")
+  "Service" (list "" "services")
+  "Rollout" (list "argoproj.io" "rollouts")
+  "InferenceService" (list "serving.kserve.io" "inferenceservices") }}
+{{- range .Values.servingTargets }}
+{{- $kind := get $kinds . }}
+- apiGroups: [{{ index $kind 0 | quote }}]
+  resources: [{{ index $kind 1 }}]
   verbs: [get, list, watch, patch]
+{{- end }}
+{{- range .Values.genericTargets }}
+- apiGroups: [{{ .apiGroup | quote }}]
+  resources: [{{ .resource }}]
+  verbs: [get, patch]
+{{- end }}
+{{- if .Values.configMapPointers }}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, patch]
+{{- end }}
 # Credentials of registries, read by name when used; never listed or watched.
 - apiGroups: [""]
   resources: [secrets]

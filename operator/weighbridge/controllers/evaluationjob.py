@@ -30,6 +30,9 @@ class EvaluationJobController:
     def group(self, resource: EvaluationJob) -> str:
         return str(resource.key)
 
+    def urgent(self, resource: EvaluationJob) -> bool:  # noqa: ARG002
+        return False
+
     async def observe(self, resource: EvaluationJob, ports: Ports) -> EvaluationFacts:
         namespace = resource.metadata.namespace
         wanted = subjects(resource.spec)

@@ -19,6 +19,9 @@ class ModelRegistryController:
     def group(self, resource: ModelRegistry) -> str:
         return str(resource.key)
 
+    def urgent(self, resource: ModelRegistry) -> bool:  # noqa: ARG002
+        return False
+
     async def observe(self, resource: ModelRegistry, ports: Ports) -> RegistryFacts:
         wait = seconds(resource.spec.poll_interval)
         return RegistryFacts(ports.registries.server(resource, resource.key, max_age=wait))

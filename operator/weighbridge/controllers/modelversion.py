@@ -1,20 +1,24 @@
 """ModelVersion: its registry's word, its evaluations, the others' claims, and the targets as they are."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion
 from ..api.references import pinned_source
-from ..api.serving import Serving, TargetRef
-from ..core.election import pointer_value, standing
-from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
+from ..core.facts import Fact, Failed, ModelSnapshot, Pending
 from ..core.modelversion import CONFIRMED, confirmed_since, decide
 from ..core.plan import Plan
+from ..core.stages import HOLDING, entries, standing
 from ..core.versionfacts import VersionFacts
-from ..serving.deployment import newest_addresses, target_state
 from .ports import Ports, Store
+from .targets import Targets
+
+_POLL = 10.0
+"""Seconds between looks at a target of which no event tells."""
+_HOLD = "the operator is on hold (WEIGHBRIDGE_HOLD): it looks and tells, and changes nothing"
 
 
 class ModelVersionController:
@@ -22,20 +26,21 @@ class ModelVersionController:
 
     kind = ModelVersion
 
+    def __init__(self, watched: Iterable[str] = ("Deployment", "StatefulSet", "Service"), hold: bool = False) -> None:
+        """`watched`: kinds of targets whose changes are heard of; others are looked at every ten seconds. `hold`: nothing is
+        changed for any version."""
+        self._watched, self._hold = frozenset(watched), _HOLD if hold else ""
+
     def group(self, resource: ModelVersion) -> str:
         return f"{self.kind.info.kind} {resource.metadata.namespace}"
 
+    def urgent(self, resource: ModelVersion) -> bool:
+        return any(state.state in HOLDING for state in resource.status.serving)
+
     async def observe(self, resource: ModelVersion, ports: Ports) -> VersionFacts:
-        namespace, name = resource.metadata.namespace, resource.metadata.name
-        store = ports.store
+        namespace, store = resource.metadata.namespace, ports.store
         registry = store.registry(namespace, resource.spec.source.registry_ref.name)
-        targets: dict[TargetRef, Known[TargetState] | Absent | Failed] = {}
-        probes: dict[TargetRef, ProbeOutcome] = {}
-        for entry in resource.spec.serving:
-            fact, probe = await self._target(resource, entry, ports)
-            targets[entry.target_ref] = fact
-            if probe is not None:
-                probes[entry.target_ref] = probe
+        targets, probes = await Targets(resource, ports).look()
         snapshot: Fact[ModelSnapshot] = Pending()
         last_write: Failed | None = None
         if registry is not None:
@@ -55,35 +60,30 @@ class ModelVersionController:
                 for job in store.evaluations(namespace)
                 if any(owner.uid == resource.metadata.uid for owner in job.metadata.owner_references)
             },
-            siblings=tuple(each for each in store.versions(namespace) if each.metadata.name != name),
+            siblings=_rivals(resource, store),
             targets=targets,
             probes=probes,
             last_write=last_write,
             failure=ports.failure(resource.key),
+            hold=self._hold,
         )
 
-    async def _target(
-        self, resource: ModelVersion, entry: Serving, ports: Ports
-    ) -> tuple[Known[TargetState] | Absent, ProbeOutcome | None]:
-        namespace, ref = resource.metadata.namespace, entry.target_ref
-        body = await ports.cluster.get(ref.api_version, ref.kind, namespace, ref.name)
-        if body is None or "deletionTimestamp" in body["metadata"]:
-            message = f"there is no {ref.kind} {ref.name} in this namespace; create it or correct serving.targetRef"
-            return Absent("TargetNotFound", message, ports.now()), None
-        pods = await ports.cluster.list("v1", "Pod", namespace, body["spec"]["selector"].get("matchLabels", {}))
-        known = standing(resource, ref)
-        state = target_state(body, pods, entry.pointer, known.repointed_at if known else None)
-        pin = resource.status.resolved
-        if entry.probe is None or pin is None or state.rollout.state != "Complete":
-            return Known(state, ports.now()), None
-        wished = pointer_value(entry, pin)
-        if state.pointer != wished:
-            return Known(state, ports.now()), None
-        outcome = await ports.probe(newest_addresses(pods, entry.pointer, wished), entry.probe)
-        return Known(state, ports.now()), outcome
-
     def decide(self, resource: ModelVersion, observed: VersionFacts, now: datetime) -> Plan:
-        return decide(resource, observed, now)
+        plan = decide(resource, observed, now)
+        if not self._polls(resource):
+            return plan
+        return replace(plan, requeue_after=min(_POLL, plan.requeue_after or _POLL))
+
+    def _polls(self, version: ModelVersion) -> bool:
+        """Whether the version depends on something of whose changes nobody tells."""
+        for entry in entries(version):
+            # No event of a Service tells of its pods.
+            silent = entry.target_ref.kind == "Service" or entry.pointer.config_map is not None
+            unheard = silent or entry.target_ref.kind not in self._watched
+            state = standing(version, entry.target_ref)
+            if unheard and (state is None or state.state not in ("Superseded", "RolledBack")):
+                return True
+        return False
 
     def affected(self, kind: str, body: Mapping[str, Any], store: Store) -> Iterable[Key]:
         metadata = body["metadata"]
@@ -91,17 +91,20 @@ class ModelVersionController:
         if kind == "EvaluationJob":
             owners = metadata.get("ownerReferences", ())
             return [Key("ModelVersion", namespace, owner["name"]) for owner in owners if owner["kind"] == "ModelVersion"]
-        versions = store.versions(namespace)
         if kind == "ModelRegistry":
-            return [version.key for version in versions if version.spec.source.registry_ref.name == name]
+            return [each.key for each in store.versions(namespace) if each.spec.source.registry_ref.name == name]
         if kind == "ModelVersion":
-            changed = next((version for version in versions if version.metadata.name == name), None)
-            wanted = _targets(changed) if changed else {entry["targetRef"]["name"] for entry in body["spec"].get("serving", ())}
-            return [version.key for version in versions if version.metadata.name != name and _targets(version) & wanted]
-        if kind == "Deployment":
-            return [version.key for version in versions if name in _targets(version)]
-        return ()
+            refs = [entry["targetRef"] for entry in body["spec"].get("serving", ())]
+            targets = {(ref.get("kind", "Deployment"), ref["name"]) for ref in refs}
+            # What the last pass saw may be named no more, which concerns the others too.
+            targets |= {tuple(state["target"].split("/", 1)) for state in body.get("status", {}).get("serving", ())}
+            concerned = {each.key for target in targets for each in store.claimants(namespace, *target)}
+            return concerned - {Key("ModelVersion", namespace, name)}
+        return [each.key for each in store.claimants(namespace, kind, name)]
 
 
-def _targets(version: ModelVersion) -> set[str]:
-    return {entry.target_ref.name for entry in version.spec.serving}
+def _rivals(version: ModelVersion, store: Store) -> tuple[ModelVersion, ...]:
+    """The other versions that name a target of this one."""
+    targets = {(entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving}
+    found = {each.metadata.name: each for target in targets for each in store.claimants(version.metadata.namespace, *target)}
+    return tuple(each for name, each in sorted(found.items()) if name != version.metadata.name)

@@ -10,7 +10,7 @@ from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.references import DatasetPin, DatasetReference, ModelReference
-from ..api.serving import Probe
+from ..api.serving import Probe, TargetRef
 from ..core.facts import Fact, Failed, ModelSnapshot, ProbeOutcome, ServerInfo
 from ..core.plan import Plan
 
@@ -21,6 +21,10 @@ class Store(Protocol):
     def registry(self, namespace: str, name: str) -> ModelRegistry | None: ...
     def evaluation(self, namespace: str, name: str) -> EvaluationJob | None: ...
     def versions(self, namespace: str) -> tuple[ModelVersion, ...]: ...
+    def claimants(self, namespace: str, kind: str, name: str) -> tuple[ModelVersion, ...]:
+        """ModelVersions whose serving entries name this object, as target or as the ConfigMap the pointer lives in."""
+        ...
+
     def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]: ...
 
 
@@ -52,10 +56,25 @@ class Registries(Protocol):
     def last_write(self, registry: ModelRegistry, asker: Key) -> Failed | None: ...
 
 
-class Prober(Protocol):
-    """Asks pods the probe's question, all at once, bounded in time and size."""
+class Probes(Protocol):
+    """Questions to pods. Returns at once what they answered last, None where they never did; `asker` is woken by an answer that
+    says something else.
 
-    async def __call__(self, addresses: tuple[str, ...], probe: Probe) -> ProbeOutcome: ...
+    Right answers are asked for again when they are older than `period` seconds, others after a moment. What was asked before
+    `since` (the time the pointer was given) counts for nothing, nor does what other pods answered, unless `keep`: then it counts
+    until these have answered."""
+
+    def ask(
+        self,
+        asker: Key,
+        target: TargetRef,
+        addresses: tuple[str, ...],
+        probe: Probe,
+        *,
+        since: datetime | None,
+        period: float,
+        keep: bool,
+    ) -> ProbeOutcome | None: ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,7 @@ class Ports:
     store: Store
     cluster: Cluster
     registries: Registries
-    probe: Prober
+    probes: Probes
     now: Callable[[], datetime]
     failure: Callable[[Key], Failed | None]
     """The action that failed in the last pass of this object, if one did."""
@@ -82,6 +101,10 @@ class Controller(Protocol[R, Observed]):
 
     def group(self, resource: R) -> str:
         """Passes of one group never run at the same time (e.g. all claims of a namespace)."""
+        ...
+
+    def urgent(self, resource: R) -> bool:
+        """Whether news of what it depends on may mean a rollback: then its pass goes before those of others."""
         ...
 
     async def observe(self, resource: R, ports: Ports) -> Observed: ...

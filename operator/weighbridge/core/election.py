@@ -16,6 +16,7 @@ from .conditions import find
 from .stages import HOLDING, entries, said_why, standing
 
 _ANSWERS = ("Resolved", "LineageComplete", "Evaluated")
+_SEEN = ("RolloutFailed", "ProbeFailed")
 _DAWN = datetime.min.replace(tzinfo=UTC)
 
 
@@ -43,7 +44,7 @@ class Claim:
     holds: bool = False
     """The target is told to serve it."""
     rejected_at: datetime | None = None
-    """When it was last seen to fail here."""
+    """When it was last seen to fail here, which is not a person's or an alert's word."""
     given_at: datetime | None = None
     """When the operator last gave it the target."""
     anchored: bool = False
@@ -102,7 +103,7 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         serves=bool(state and state.state == "Serving"),
         field=field(entry),
         holds=holds,
-        rejected_at=held.at if state and (held := rejection(version, state)) else None,
+        rejected_at=held.at if state and (held := rejection(version, state)) and held.reason in _SEEN else None,
         given_at=state.repointed_at if state else None,
         anchored=FINALIZER in version.metadata.finalizers,
     )

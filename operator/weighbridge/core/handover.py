@@ -28,7 +28,8 @@ def given(situation: Situation, last: ServingState, target: TargetState) -> Serv
         "state": "Progressing",
         "previous": last.previous if again else (target.pointer or "")[:1024],
         "restored": last.restored if last.state == "Progressing" else 0,
-        "repointed_at": now,
+        # A patch that did not arrive is made again: the first time counts.
+        "repointed_at": last.repointed_at if last.state == "Progressing" and not situation.held else now,
         "since": None,
         "until": None,
         "failing_since": None,

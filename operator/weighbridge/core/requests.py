@@ -10,7 +10,7 @@ from typing import Any
 
 from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, Rejection, ServingState
+from ..api.modelversion import ModelVersion, Rejection, Requests, ServingState
 from .conditions import stamp
 from .election import reacts
 from .stages import HOLDING, entries, standing, target_name
@@ -25,7 +25,7 @@ def follow(version: ModelVersion, now: datetime) -> ModelVersion:
     annotations, done = version.metadata.annotations, version.status.requests
     if version.status.resolved is None:
         return version  # to be followed once there is content to reject
-    asked = {kind: value for kind, value in _asked(annotations).items() if _digest(kind, value) not in done.followed}
+    asked = {kind: value for kind, value in _asked(annotations).items() if not _done(done, kind, value)}
     if not asked:
         return version
     states = version.status.serving
@@ -45,6 +45,10 @@ def follow(version: ModelVersion, now: datetime) -> ModelVersion:
 def _asked(annotations: Mapping[str, str]) -> dict[str, str]:
     found = {"rollback": ROLLBACK, "retry": RETRY, "alert": ALERT}
     return {kind: value for kind, name in found.items() if (value := annotations.get(name, "")[:_LONGEST])}
+
+
+def _done(done: Requests, kind: str, value: str) -> bool:
+    return _digest(kind, value) in done.followed or value == getattr(done, kind)
 
 
 def _digest(kind: str, value: str) -> str:

@@ -100,8 +100,8 @@ def _last_drift(version: ModelVersion, *types: DriftType) -> Drifts:
 
 
 def _revoked(version: ModelVersion, at: datetime, poll: timedelta) -> bool:
-    """Whether a definite no counts: at once for what does not hold a target; for what does, only where it is to react, and said again
-    one poll later. By then every version that could take over was asked too: a registry that lost all takes nothing."""
+    """Whether a definite no counts: at once for what does not hold a target; for what does, only where it is to react, and said
+    again one poll later. By then every version that could take over was asked too: a registry that lost all takes nothing."""
     if not _holds(version):
         return True
     again = any(each.type == "Revoked" and at >= each.since + poll for each in version.status.drift)

@@ -66,7 +66,7 @@ def _misfit(situation: Situation, target: TargetState, last: ServingState) -> tu
     other = next((each for each in situation.claims if each.holds and each.name != situation.name), None)
     if other is not None and last.state not in HOLDING and other.field != field(situation.entry):
         text = f"{other.name} has {situation.where} by another field than {situation.entry.pointer.shown}"
-        return "PointersDiffer", f"{text}: versions of one workload use one field; demote {other.name} first, or use the same"
+        return "PointersDiffer", f"{text}: versions of one workload use one field: name the same in both"
     probe = situation.entry.probe
     odd = next((each.name for each in probe.invariants if not _is_json(each.body)), None) if probe else None
     if odd is not None and last.state not in HOLDING:

@@ -6,7 +6,7 @@ plan is stale and the object has to be looked at again. It must not decide, and 
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..api.base import API_VERSION, Key, Resource
@@ -15,12 +15,15 @@ from ..api.modelversion import FINALIZER
 from ..controllers.ports import ClusterError
 from ..core.facts import WriteOrder
 from ..core.plan import Action, Create, Delete, Repoint, SetFinalizer, Wake, WriteRegistry
+from ..serving.base import Patch
+from ..serving.targets import adapter
 from . import logs
 from .cluster import Cluster
 from .metrics import Metrics
 from .news import News
 from .queue import Priority, Queue
-from .refusal import AlreadyExists
+from .refusal import AlreadyExists, NotFound
+from .rollbacks import reason
 from .store import ObjectStore
 
 _MANAGED_BY = ("app.kubernetes.io/managed-by", "weighbridge")
@@ -48,10 +51,9 @@ class Actions:
         queue: Queue[Key],
         news: News,
         metrics: Metrics,
-        pointer_patch: Callable[[Repoint], Mapping[str, Any]],
     ) -> None:
         self._cluster, self._registries, self._store = cluster, registries, store
-        self._queue, self._news, self._metrics, self._pointer_patch = queue, news, metrics, pointer_patch
+        self._queue, self._news, self._metrics = queue, news, metrics
 
     async def run(self, action: Action, resource: Resource, started: float) -> None:
         """Carries out one action for the resource in a pass that started then (monotonic seconds). Raises ActionFailed and the
@@ -88,17 +90,11 @@ class Actions:
         self._news.seen(body, Priority.FRESH)
 
     async def _repoint(self, action: Repoint, resource: Resource, started: float) -> None:
-        patch = self._pointer_patch(action)
-        metadata = {
-            **patch["metadata"],
-            "namespace": resource.metadata.namespace,
-            "uid": action.uid,
-            "resourceVersion": action.resource_version,
-        }
-        await self._cluster.apply({**patch, "metadata": metadata})
+        for patch in adapter(action.target).patches(action):
+            await self._send(patch, resource.metadata.namespace)
         seconds = time.monotonic() - started
         if action.cause == "Rollback":
-            self._metrics.rollback_seconds.observe(seconds)
+            self._metrics.rolled_back(reason(action, resource, self._store), seconds)
         logs.event(
             logging.INFO,
             action.cause.lower(),
@@ -108,6 +104,13 @@ class Actions:
             version=action.value,
             by=resource.metadata.name,
         )
+
+    async def _send(self, patch: Patch, namespace: str) -> None:
+        if patch.how == "Json":
+            await self._cluster.json_patch(patch.api_version, patch.kind, namespace, patch.name, patch.body)
+            return
+        metadata = {**patch.body["metadata"], "namespace": namespace}
+        await self._cluster.apply({**patch.body, "metadata": metadata})
 
     def _write_registry(self, name: str, order: WriteOrder, resource: Resource) -> None:
         registry = self._store.registry(resource.metadata.namespace, name)
@@ -124,7 +127,12 @@ class Actions:
         if set(wanted) == set(meta.finalizers):
             return
         body = {"metadata": {"resourceVersion": meta.resource_version, "uid": meta.uid, "finalizers": wanted}}
-        answer = await self._cluster.merge(API_VERSION, resource.info.kind, meta.namespace, meta.name, body)
+        try:
+            answer = await self._cluster.merge(API_VERSION, resource.info.kind, meta.namespace, meta.name, body)
+        except NotFound:
+            if present:
+                raise
+            return
         self._news.seen(answer, Priority.FRESH)
 
 

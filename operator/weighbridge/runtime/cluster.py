@@ -1,10 +1,10 @@
 """Reads and writes of Kubernetes objects: paths, content types, field manager, and the check that writing is still allowed.
 
-Every write asks `may_write` first, so that a process which lost the lease cannot write by any way. It holds no state and repeats
-nothing: what to do about an error is the caller's decision.
+Every write asks `may_write` first, so that a process which lost the lease cannot write by any way. It remembers nothing but what
+kinds are called in paths, and repeats nothing: what to do about an error is the caller's decision.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -18,14 +18,17 @@ from .refusal import NotFound
 FIELD_MANAGER = "weighbridge"
 _PAGE = 500
 _PLURALS = {
+    ("v1", "ConfigMap"): "configmaps",
     ("v1", "Pod"): "pods",
     ("v1", "Secret"): "secrets",
+    ("v1", "Service"): "services",
     ("apps/v1", "Deployment"): "deployments",
+    ("apps/v1", "StatefulSet"): "statefulsets",
     ("batch/v1", "Job"): "jobs",
     ("coordination.k8s.io/v1", "Lease"): "leases",
     ("events.k8s.io/v1", "Event"): "events",
 } | {(API_VERSION, kind.info.kind): kind.info.plural for kind in KINDS}
-"""Every kind the operator touches; a new one is a line here."""
+"""Kinds that are always there. Others are serving targets, looked up in the API server's discovery."""
 
 
 class NotLeader(ClusterError):
@@ -52,12 +55,16 @@ class Cluster:
     def __init__(self, connection: Connection, may_write: Callable[[], bool] = always) -> None:
         self._connection = connection
         self._may_write = may_write
+        self._discovered: dict[tuple[str, str], str] = {}
 
     async def get(self, api_version: str, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
-        """The object, or None where there is none."""
+        """The object, or None where there is none. Raises ClusterError with reason `UnknownKind` where the server has no such
+        kind."""
         try:
-            return await self._connection.request("GET", path(api_version, kind, namespace, name))
+            return await self._connection.request("GET", await self._path(api_version, kind, namespace, name))
         except NotFound:
+            # Perhaps the kind is gone, or was installed anew under another plural.
+            self._discovered.pop((api_version, kind), None)
             return None
 
     async def list(self, api_version: str, kind: str, namespace: str, labels: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
@@ -68,7 +75,7 @@ class Cluster:
     async def pages(self, api_version: str, kind: str, namespace: str | None, selector: str = "") -> AsyncIterator[Page]:
         """The list in pages; `namespace` None lists all namespaces. All pages show one state of the world."""
         query = [("limit", str(_PAGE))] + ([("labelSelector", selector)] if selector else [])
-        where = path(api_version, kind, namespace)
+        where = await self._path(api_version, kind, namespace)
         more = ""
         while True:
             answer = await self._connection.request("GET", where, query=[*query, ("continue", more)] if more else query)
@@ -80,15 +87,11 @@ class Cluster:
 
     async def serves(self, api_version: str, kind: str) -> bool:
         """Whether the server has this kind at all, by its own discovery."""
-        try:
-            found = await self._connection.request("GET", f"/{_root(api_version)}")
-        except NotFound:
-            return False
-        return any(resource["kind"] == kind for resource in found.get("resources", ()))
+        return await self._plural(api_version, kind) is not None
 
     async def create(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """The object as created. Raises AlreadyExists where the name is taken."""
-        where = path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
+        where = await self._path(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["namespace"])
         return await self._write("POST", where, manifest)
 
     async def apply(self, manifest: Mapping[str, Any], subresource: str = "") -> dict[str, Any]:
@@ -97,7 +100,7 @@ class Cluster:
         metadata = manifest["metadata"]
         return await self._write(
             "PATCH",
-            path(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"], subresource),
+            await self._path(manifest["apiVersion"], manifest["kind"], metadata["namespace"], metadata["name"], subresource),
             manifest,
             "application/apply-patch+yaml",
             (("fieldManager", FIELD_MANAGER), ("force", "true")),
@@ -105,8 +108,15 @@ class Cluster:
 
     async def merge(self, api_version: str, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch. `metadata.resourceVersion` in the body is a precondition."""
-        where = path(api_version, kind, namespace, name)
+        where = await self._path(api_version, kind, namespace, name)
         return await self._write("PATCH", where, body, "application/merge-patch+json", (("fieldManager", FIELD_MANAGER),))
+
+    async def json_patch(
+        self, api_version: str, kind: str, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """JSON patch: all operations or none. A `test` that does not hold, or a path that is not there, is a Conflict."""
+        where = await self._path(api_version, kind, namespace, name)
+        return await self._write("PATCH", where, operations, "application/json-patch+json", (("fieldManager", FIELD_MANAGER),))
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         """Deletes exactly the object with this uid; its dependents go in the background. One that is gone already is success."""
@@ -117,7 +127,7 @@ class Cluster:
             "propagationPolicy": "Background",
         }
         try:
-            await self._write("DELETE", path(api_version, kind, namespace, name), options)
+            await self._write("DELETE", await self._path(api_version, kind, namespace, name), options)
         except NotFound:
             return
 
@@ -125,7 +135,7 @@ class Cluster:
         self,
         method: str,
         where: str,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         content_type: str = "application/json",
         query: tuple[tuple[str, str], ...] = (),
     ) -> dict[str, Any]:
@@ -133,18 +143,32 @@ class Cluster:
             raise NotLeader("NotLeader", "this replica of the operator may not write now: another one leads")
         return await self._connection.request(method, where, query=query, body=body, content_type=content_type)
 
+    async def _path(self, api_version: str, kind: str, namespace: str | None, name: str = "", subresource: str = "") -> str:
+        """The URL path of an object or, without a name, of a collection."""
+        key = (api_version, kind)
+        plural = _PLURALS.get(key) or self._discovered.get(key)
+        if plural is None:
+            plural = await self._plural(api_version, kind)
+            if plural is None:
+                raise ClusterError("UnknownKind", f"the cluster has no kind {kind} of {api_version} with objects in namespaces")
+            self._discovered[key] = plural
+        parts = [_root(api_version)]
+        parts += ["namespaces", quote(namespace, safe="")] if namespace is not None else []
+        parts += [plural]
+        parts += [quote(name, safe="")] if name else []
+        parts += [subresource] if subresource else []
+        return "/" + "/".join(parts)
 
-def path(api_version: str, kind: str, namespace: str | None, name: str = "", subresource: str = "") -> str:
-    """The URL path of an object or, without a name, of a collection. Raises ClusterError for a kind that is not in the table."""
-    plural = _PLURALS.get((api_version, kind))
-    if plural is None:
-        raise ClusterError("UnknownKind", f"the operator does not know {kind} of {api_version}")
-    parts = [_root(api_version)]
-    parts += ["namespaces", quote(namespace, safe="")] if namespace is not None else []
-    parts += [plural]
-    parts += [quote(name, safe="")] if name else []
-    parts += [subresource] if subresource else []
-    return "/" + "/".join(parts)
+    async def _plural(self, api_version: str, kind: str) -> str | None:
+        """What the kind is called in paths, by the server's own discovery; None where it has no such kind."""
+        try:
+            found = await self._connection.request("GET", f"/{_root(api_version)}")
+        except NotFound:
+            return None
+        for resource in found.get("resources", ()):
+            if resource["kind"] == kind and resource["namespaced"] and "/" not in resource["name"]:
+                return str(resource["name"])
+        return None
 
 
 def _root(api_version: str) -> str:

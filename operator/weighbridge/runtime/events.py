@@ -1,11 +1,12 @@
 """Kubernetes Events about conditions: told once, when a condition changes. Best effort: an Event that cannot be written is lost,
-and nothing waits for it for long.
+and nothing waits for it: passes of a namespace wait for each other, and a rollback may be next.
 """
 
 import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from .clock import micro_time
 from .cluster import Cluster
 
 _PATIENCE = 2.0
+_MOST_WAITING = 2000
 _SILENT = frozenset({"Reconciling"})
 """Says nothing that another condition does not say better."""
 _BAD_WHEN_TRUE = frozenset({"Stalled", "FallbackUsed"})
@@ -42,25 +44,39 @@ class Recorder:
 
     def __init__(self, cluster: Cluster, instance: str, now: Callable[[], datetime]) -> None:
         self._cluster, self._instance, self._now = cluster, instance, now
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_MOST_WAITING)
 
-    async def record(self, resource: Resource, before: Any, after: Any) -> None:
+    def record(self, resource: Resource, before: Any, after: Any) -> None:
         """Tells of every condition that differs between the two statuses of the resource: what a person should be warned of in the
         log too, which is not lost with an Event."""
-        changed = tuple(transitions(before.conditions, after.conditions))
-        for condition in filter(_is_bad, changed):
-            fields = {
-                "key": str(resource.key),
-                "condition": condition.type,
-                "reason": condition.reason,
-                "message": condition.message,
-            }
-            logs.event(logging.WARNING, "condition", **fields)
+        for condition in transitions(before.conditions, after.conditions):
+            if _is_bad(condition):
+                fields = {
+                    "key": str(resource.key),
+                    "condition": condition.type,
+                    "reason": condition.reason,
+                    "message": condition.message,
+                }
+                logs.event(logging.WARNING, "condition", **fields)
+            with suppress(asyncio.QueueFull):
+                self._waiting.put_nowait(self._event(resource, condition))
+
+    async def run(self) -> None:
+        """Writes what is recorded, one after the other, for ever."""
+        while True:
+            await self._write(await self._waiting.get())
+
+    async def write_all(self) -> None:
+        """Writes what is recorded so far."""
+        while not self._waiting.empty():
+            await self._write(self._waiting.get_nowait())
+
+    async def _write(self, event: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                for condition in changed:
-                    await self._cluster.create(self._event(resource, condition))
+                await self._cluster.create(event)
         except (ClusterError, TimeoutError):
-            logs.event(logging.DEBUG, "event not recorded", key=str(resource.key))
+            logs.event(logging.DEBUG, "event not recorded", about=event["regarding"]["name"])
 
     def _event(self, resource: Resource, condition: Condition) -> dict[str, Any]:
         at = micro_time(self._now())

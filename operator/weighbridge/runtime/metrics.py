@@ -1,19 +1,15 @@
-"""What the operator tells Prometheus. One registry per process, given to whoever counts; no metric carries the name of an object.
+"""What the operator tells Prometheus. One registry per process, given to whoever counts.
 
-Gauges over objects are computed from the store when they are asked for, so they cannot go stale.
+Counters carry no names of objects; gauges over objects (`gauges`) may, since they go with them.
 """
 
-from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from ..api import EvaluationJob, ModelVersion
-from ..api.base import Resource
-from ..core.conditions import find
+from ..api.base import Key
+from .gauges import Inventory, ObjectGauges
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -27,19 +23,14 @@ class Backlog(Protocol):
     def oldest(self) -> float: ...
 
 
-class Inventory(Protocol):
-    """The store, as far as it is measured."""
-
-    def resources(self) -> Iterable[Resource]: ...
-
-
 class Metrics:
     """The counters of one operator process."""
 
     def __init__(self, backlog: Backlog, inventory: Inventory) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._registry.register(_Objects(inventory))
+        self._checks: dict[Key, datetime] = {}
+        self._registry.register(ObjectGauges(inventory, self._checks.get))
         self.passes = Counter(
             "weighbridge_reconcile", "Passes over objects, by how they ended.", ("kind", "outcome"), registry=self._registry
         )
@@ -68,10 +59,19 @@ class Metrics:
             ("registry", "outcome"),
             registry=self._registry,
         )
+        self.alerts = Counter(
+            "weighbridge_alerts", "Alerts that were sent here, by what became of them.", ("outcome",), registry=self._registry
+        )
         self.rollback_seconds = Histogram(
             "weighbridge_rollback_seconds",
             "From the start of the pass that saw the need for a rollback to the pointer patched.",
             buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.rollbacks = Counter(
+            "weighbridge_rollbacks",
+            "Targets that were taken away from a version and given to another, by why.",
+            ("reason",),
             registry=self._registry,
         )
         self.watch_restarts = Counter(
@@ -90,47 +90,27 @@ class Metrics:
         self.registry_requests.labels(operation, outcome).inc()
         self.registry_seconds.labels(operation).observe(seconds)
 
+    def checked(self, key: Key, at: datetime) -> None:
+        """A pass over the object has come to a decision."""
+        self._checks[key] = at
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._checks.pop(key, None)
+
+    def rolled_back(self, reason: str, seconds: float) -> None:
+        """A target was taken away from a version, so long after the start of the pass that saw why."""
+        self.rollbacks.labels(reason).inc()
+        self.rollback_seconds.observe(seconds)
+
     def webhook(self, registry: str, outcome: str) -> None:
         """A webhook has come in; `registry` is the kind of the registry it is for, as far as that is known."""
         self.webhooks.labels(registry, outcome).inc()
 
+    def alert(self, outcome: str) -> None:
+        """An alert has come in, or a request that no alert was taken from."""
+        self.alerts.labels(outcome).inc()
+
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Everything, in Prometheus' text format. With many objects it takes its time; it may be called in any thread."""
         return generate_latest(self._registry)
-
-
-class _Objects(Collector):
-    """Gauges over what the store holds at the moment of asking."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
-
-    def collect(self) -> Iterator[Metric]:
-        """Called on each scrape."""
-        states: Tally[tuple[str, str, str]] = Tally()
-        drifts: Tally[tuple[str, str]] = Tally()
-        fallbacks: Tally[tuple[str, str]] = Tally()
-        for resource in self._inventory.resources():
-            states[(resource.info.kind, *_ready(resource))] += 1
-            if isinstance(resource, ModelVersion):
-                drifts.update((resource.metadata.namespace, drift.type) for drift in resource.status.drift)
-            if isinstance(resource, EvaluationJob) and (used := find(resource.status.conditions, "FallbackUsed")):
-                fallbacks[resource.metadata.namespace, used.reason] += used.status == "True"
-        text = "EvaluationJobs that were run on a fallback, since what they ask for does not exist."
-        yield _gauge("weighbridge_evaluationjob_fallback", text, ("namespace", "reason"), +fallbacks)
-        yield _gauge("weighbridge_resources", "Objects by their Ready condition.", ("kind", "ready", "reason"), states)
-        yield _gauge("weighbridge_modelversion_drift", "Differences seen now, by type.", ("namespace", "type"), drifts)
-
-
-def _gauge(name: str, text: str, labels: tuple[str, ...], tally: Mapping[Any, int]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, count in sorted(tally.items()):
-        family.add_metric(values, count)
-    return family
-
-
-def _ready(resource: Resource) -> tuple[str, str]:
-    for condition in getattr(getattr(resource, "status", None), "conditions", ()):
-        if condition.type == "Ready":
-            return condition.status, condition.reason
-    return "Unknown", ""

@@ -59,7 +59,12 @@ class News:
                 logs.LOG.exception("unexpected error", extra={"fields": {"kind": body["kind"]}})
                 continue
             for key in keys:
-                self._queue.add(key, priority)
+                self._queue.add(key, self._raised(controller, key, priority))
+
+    def _raised(self, controller: Controller[Any, Any], key: Key, priority: Priority) -> Priority:
+        """Many versions may claim what has changed; the one that it serves must not wait for the others."""
+        content = self._store.get(key) if priority is Priority.FRESH else None
+        return Priority.URGENT if isinstance(content, Resource) and controller.urgent(content) else priority
 
 
 def group_of(store: ObjectStore, controllers: Controllers, key: Key) -> str:

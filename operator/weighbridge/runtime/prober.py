@@ -1,6 +1,6 @@
 """Puts a probe's questions (serving/proof) to endpoints over HTTP, bounded in number, time and size.
 
-Implements `controllers.ports.Prober`. It goes to the addresses it is given and nowhere else: no redirects, no proxy, no
+Implements `probes.Prober`. It goes to the addresses it is given and nowhere else: no redirects, no proxy, no
 credentials. Answers are judged, never kept.
 """
 

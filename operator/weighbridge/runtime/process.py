@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,10 +19,10 @@ from ..controllers.modelregistry import ModelRegistryController
 from ..controllers.modelversion import ModelVersionController
 from ..controllers.ports import ClusterError, Controller, Ports
 from ..registries.guard import GuardedRegistries
-from ..serving.deployment import pointer_patch
 from ..settings import Settings
-from . import endpoints, logs
+from . import endpoints, inbound, logs
 from .actions import Actions
+from .alerts import Alerts
 from .clock import now
 from .cluster import Cluster, always
 from .connection import Connection, Surroundings
@@ -30,15 +31,17 @@ from .leader import Leader
 from .metrics import Metrics
 from .news import News, group_of
 from .prober import HttpProber
+from .probes import BackgroundProbes
 from .queue import Priority, Queue
 from .reconciler import Reconciler
 from .secrets import Secrets
 from .store import ObjectStore
 from .sweep import Sweep
-from .watch import Event, Watch
+from .watch import Event, Watch, watched
 from .webhooks import Webhooks
 
 _WORKERS = 8
+_TURN = 0.0005
 _STOP_SECONDS = 5.0
 """For passes that are on their way when the order to stop comes."""
 
@@ -48,7 +51,7 @@ def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
     return (
         ModelRegistryController(),
         EvaluationJobController(settings.evaluator_image, settings.reporter_image),
-        ModelVersionController(),
+        ModelVersionController(settings.targets, settings.hold),
     )
 
 
@@ -57,6 +60,8 @@ async def run(settings: Settings, surroundings: Surroundings) -> None:
     address to listen on is taken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # While kopf's thread reads a long list, this one would wait five milliseconds for its turn after each word of the network.
+    sys.setswitchinterval(_TURN)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with operator(settings, surroundings, controllers_for(settings)) as failed:
@@ -127,8 +132,11 @@ async def operator(
             now=now,
             observe=metrics.webhook,
         )
-        await webhooks.serve(stack, settings.webhook_address)
-        probe = await stack.enter_async_context(HttpProber())
+        alerts = Alerts(store=store, cluster=cluster, news=news, secrets=secrets, leads=may_write, now=now, observe=metrics.alert)
+        await inbound.serve(stack, settings.webhook_address, (*webhooks.routes(), *alerts.routes()))
+        prober = await stack.enter_async_context(HttpProber())
+        probes = BackgroundProbes(prober, queue.add, asyncio.get_running_loop().time)
+        stack.push_async_callback(probes.close)
         actions = Actions(
             cluster=cluster,
             registries=registries,
@@ -136,8 +144,8 @@ async def operator(
             queue=queue,
             news=news,
             metrics=metrics,
-            pointer_patch=pointer_patch,
         )
+        recorder = Recorder(cluster, identity, now)
         reconciler = Reconciler(
             controllers=by_kind,
             store=store,
@@ -145,9 +153,9 @@ async def operator(
             news=news,
             cluster=cluster,
             actions=actions,
-            recorder=Recorder(cluster, identity, now),
+            recorder=recorder,
             metrics=metrics,
-            ports=Ports(store, cluster, registries, probe, now, lambda _: None),
+            ports=Ports(store, cluster, registries, probes, now, lambda _: None),
             may_write=may_write,
         )
 
@@ -157,17 +165,22 @@ async def operator(
                 return
             if event.type is None:
                 sweep.ask()
-            news.seen(event.body, Priority.RESYNC if event.type is None else Priority.FRESH)
+            news.seen(event.body, sweep.priority(event.body["kind"]) if event.type is None else Priority.FRESH)
 
-        watch = Watch(
-            access=surroundings.access,
-            namespaces=settings.namespaces,
-            sink=hear,
-            restarted=metrics.watch_restarts.inc,
-            serves=reader.serves,
-        )
+        watches = [
+            Watch(
+                access=surroundings.access,
+                namespaces=settings.namespaces,
+                sink=hear,
+                restarted=metrics.watch_restarts.inc,
+                serves=reader.serves,
+                watched=kinds,
+                optional=number > 0,
+            ).run
+            for number, kinds in enumerate(watched(settings.targets))
+        ]
         election = [leader.run] if settings.leader_election else []
-        async with _together(watch.run, *election, _after(sweep, [reconciler.work] * _WORKERS)) as failed:
+        async with _together(*watches, *election, recorder.run, _after(sweep, [reconciler.work] * _WORKERS)) as failed:
             yield failed
         if settings.leader_election:
             await leader.release()

@@ -146,9 +146,9 @@ class Queue(Generic[K]):
 
     @property
     def oldest(self) -> float:
-        """Seconds the longest-waiting ready key has waited."""
+        """Seconds the longest-waiting ready key has waited. May be asked in any thread."""
         now = self._clock()
-        return max((now - waiting.since for waiting in self._waiting.values()), default=0.0)
+        return max((now - waiting.since for waiting in tuple(self._waiting.values())), default=0.0)
 
     def _ring(self) -> None:
         while (when := self.due()) is not None and when <= self._clock():

@@ -64,6 +64,8 @@ class Reconciler:
             try:
                 if self._may_write():
                     await self.reconcile(key)
+                else:
+                    self._metrics.forget(key)  # who leads knows better
             finally:
                 self._queue.done(key)
 
@@ -105,10 +107,11 @@ class Reconciler:
         plan = await self._plan(controller, content)
         changed = plan.status.to_json() != _status(content).to_json()
         resource = await self._write_status(content, plan) if changed else content
+        self._metrics.checked(key, self._ports.now())
         failed = await self._act(plan, resource, started)
         self._remember(key, failed)
         if changed:
-            await self._recorder.record(resource, _status(content), plan.status)
+            self._recorder.record(resource, _status(content), plan.status)
         if failed is not None:
             return "failed"
         self._queue.succeeded(key)
@@ -195,6 +198,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._failures.pop(key, None)
         self._conflicts.pop(key, None)
+        self._metrics.forget(key)
         self._queue.succeeded(key)
 
 

@@ -11,6 +11,10 @@ from ..controllers.ports import ClusterError
 
 _LONGEST = 512
 _VERBS = {"GET": "read", "POST": "create", "PATCH": "change", "PUT": "change", "DELETE": "delete"}
+_PATCH_DOES_NOT_FIT = "error in our request"
+"""How the server says that an operation of a JSON patch failed: mostly a `test`."""
+_WHOLE_OBJECT = "patch: Invalid value:"
+"""What the server puts before all of an object that a patch would make invalid."""
 _RBAC = re.compile(r'User "[^"]*" cannot ')
 
 
@@ -59,6 +63,10 @@ def refusal(code: int, status: Mapping[str, Any], retry_after: str | None, metho
             return AlreadyExists("AlreadyExists", f"cannot {what}: the name is taken")
         case 409:
             return Conflict("Conflict", f"cannot {what}: it has changed meanwhile")
+        case 422 if method == "PATCH" and said.endswith(_PATCH_DOES_NOT_FIT):
+            return Conflict("Conflict", f"cannot {what}: it has changed meanwhile")
+        case 422 if _WHOLE_OBJECT in said:
+            return Invalid("Invalid", f"the API server does not take it ({what}): the value does not fit the field")
         case 400 | 413 | 415 | 422:
             return Invalid("Invalid", f"the API server does not take it ({what}): {said or 'no reason given'}")
         case _:

@@ -45,6 +45,10 @@ class ObjectStore:
 
     def __init__(self) -> None:
         self._kinds: dict[str, dict[str, dict[str, _Entry]]] = {kind: {} for kind in _KINDS}
+        self._sorted: dict[tuple[str, str], tuple[Resource, ...]] = {}
+        """Readable objects by kind and namespace, as far as they were asked for since the last change there."""
+        self._claimants: dict[tuple[str, str, str], set[str]] = {}
+        """Names of ModelVersions by the namespace, kind and name of what their serving entries name."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
 
     def registry(self, namespace: str, name: str) -> ModelRegistry | None:
@@ -58,6 +62,12 @@ class ObjectStore:
     def versions(self, namespace: str) -> tuple[ModelVersion, ...]:
         """The readable ModelVersions of a namespace."""
         return self._all(ModelVersion, namespace)
+
+    def claimants(self, namespace: str, kind: str, name: str) -> tuple[ModelVersion, ...]:
+        """The readable ModelVersions whose serving entries name this object."""
+        names = sorted(self._claimants.get((namespace, kind, name), ()))
+        found = (_only(ModelVersion, self._content(Key("ModelVersion", namespace, each))) for each in names)
+        return tuple(each for each in found if each is not None)
 
     def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]:
         """The readable EvaluationJobs of a namespace."""
@@ -75,10 +85,10 @@ class ObjectStore:
                     yield Key(kind, namespace, name)
 
     def resources(self) -> Iterator[Resource]:
-        """Every readable object."""
+        """Every readable object. May be read in any thread: what changes meanwhile is seen or not."""
         for namespaces in self._kinds.values():
-            for names in namespaces.values():
-                for entry in names.values():
+            for names in tuple(namespaces.values()):
+                for entry in tuple(names.values()):
                     if isinstance(entry.content, Resource):
                         yield entry.content
 
@@ -92,7 +102,8 @@ class ObjectStore:
         known = names.get(key.name)
         if known is not None and known.version >= version:
             return False
-        names[key.name] = _Entry(uid, version, _parse(_KINDS[key.kind], body))
+        names[key.name] = entry = _Entry(uid, version, _parse(_KINDS[key.kind], body))
+        self._changed(key, known, entry)
         return True
 
     def remove(self, body: Mapping[str, Any]) -> bool:
@@ -126,20 +137,44 @@ class ObjectStore:
         del names[key.name]
         if not names:
             self._kinds[key.kind].pop(key.namespace, None)
+        self._changed(key, known, None)
         return True
+
+    def _changed(self, key: Key, before: _Entry | None, after: _Entry | None) -> None:
+        self._sorted.pop((key.kind, key.namespace), None)
+        old, new = (_named(entry.content) if entry else frozenset[tuple[str, str]]() for entry in (before, after))
+        for each in old - new:
+            names = self._claimants[(key.namespace, *each)]
+            names.discard(key.name)
+            if not names:
+                del self._claimants[(key.namespace, *each)]
+        for each in new - old:
+            self._claimants.setdefault((key.namespace, *each), set()).add(key.name)
 
     def _content(self, key: Key) -> Resource | Unreadable | None:
         entry = self._kinds[key.kind].get(key.namespace, {}).get(key.name)
         return None if entry is None else entry.content
 
     def _all(self, kind: type[T], namespace: str) -> tuple[T, ...]:
-        names = self._kinds[kind.info.kind].get(namespace, {})
-        return tuple(entry.content for _, entry in sorted(names.items()) if isinstance(entry.content, kind))
+        where = (kind.info.kind, namespace)
+        if where not in self._sorted:
+            entries = sorted(self._kinds[kind.info.kind].get(namespace, {}).items())
+            self._sorted[where] = tuple(entry.content for _, entry in entries if isinstance(entry.content, kind))
+        return self._sorted[where]  # type: ignore[return-value]
 
 
 def key_of(body: Mapping[str, Any]) -> Key:
     """The key of an object's body."""
     return Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
+
+
+def _named(content: Resource | Unreadable) -> frozenset[tuple[str, str]]:
+    """Kind and name of what the serving entries of a ModelVersion name."""
+    if not isinstance(content, ModelVersion):
+        return frozenset()
+    targets = {(entry.target_ref.kind, entry.target_ref.name) for entry in content.spec.serving}
+    maps = {("ConfigMap", entry.pointer.config_map.name) for entry in content.spec.serving if entry.pointer.config_map}
+    return frozenset(targets | maps)
 
 
 def _only(kind: type[T], content: Resource | Unreadable | None) -> T | None:

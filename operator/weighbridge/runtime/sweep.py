@@ -20,10 +20,13 @@ from .queue import Priority, Queue
 from .refusal import NotFound
 from .store import ObjectStore
 
+_STORED = frozenset(kind.info.kind for kind in KINDS)
 _PERIOD = 300.0
 _SETTLING = 1.0
 """A list of the watch comes as many events; this long after the last of them it is over."""
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+_AT_ONCE = 20
+"""Objects taken in before others get their turn: some milliseconds."""
 
 
 class Sweep:
@@ -40,6 +43,11 @@ class Sweep:
         """Wants a sweep soon: the watch has listed anew, so deletions may have passed it by."""
         self._asked = asyncio.get_running_loop().time()
         self._wanted.set()
+
+    def priority(self, kind: str) -> Priority:
+        """Of what a list tells: once the store is filled, what is news to it has changed while nobody watched. Of other kinds
+        nobody knows what they were like before."""
+        return Priority.FRESH if self.complete and kind in _STORED else Priority.RESYNC
 
     async def first(self) -> None:
         """Fills the store; goes on trying until it is complete."""
@@ -97,9 +105,11 @@ class Sweep:
             listed, version = set(), 0
             async for page in self._cluster.pages(API_VERSION, kind, namespace):
                 version = int(page.resource_version)
-                for body in page.items:
+                for number, body in enumerate(page.items, 1):
                     listed.add(body["metadata"]["uid"])
-                    self._news.seen(slim(body), Priority.RESYNC)
+                    self._news.seen(slim(body), self.priority(kind))
+                    if number % _AT_ONCE == 0:
+                        await asyncio.sleep(0)  # a rollback must not wait for a page to be read
             for last in self._store.sweep(kind, listed, version, namespace):
                 self._news.missed(last)
 

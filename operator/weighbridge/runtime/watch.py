@@ -10,7 +10,7 @@ wait.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -24,7 +24,7 @@ from .connection import Access
 from .life import Life, across
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
-_UNSERVED_WAIT = 2.0
+_UNSERVED_WAIT, _OPTIONAL_WAIT = 2.0, 15.0
 _PROVEN = 60.0
 """Seconds after which a start counts as a success and the wait begins small again."""
 
@@ -40,13 +40,32 @@ class Watched:
     labels: str = ""
     """Label selector, applied by the server."""
 
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
 
-WATCHED = (
+
+_OWN = (
     *(Watched(GROUP, VERSION, kind.info.plural, kind.info.kind) for kind in KINDS),
     Watched("batch", "v1", "jobs", "Job", "app.kubernetes.io/managed-by=weighbridge"),
-    Watched("apps", "v1", "deployments", "Deployment"),
 )
-"""Everything that is watched. Another kind of serving target is one more line (and a rule in the operator's role)."""
+_BUILT_IN = (
+    Watched("apps", "v1", "deployments", "Deployment"),
+    Watched("apps", "v1", "statefulsets", "StatefulSet"),
+    Watched("", "v1", "services", "Service"),
+)
+_INSTALLED = (
+    Watched("argoproj.io", "v1alpha1", "rollouts", "Rollout"),
+    Watched("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
+)
+"""Kinds of others that may not be there, or not yet."""
+
+
+def watched(targets: Collection[str]) -> tuple[tuple[Watched, ...], ...]:
+    """What is watched, with these kinds of serving targets: first what must be there, then, each for itself, what may come."""
+    always = (*_OWN, *(each for each in _BUILT_IN if each.kind in targets))
+    return (always, *((each,) for each in _INSTALLED if each.kind in targets))
+
 
 _IDENTITY: Any = "weighbridge"
 """Without one kopf looks up the user's name, which a container's numeric user does not have."""
@@ -73,12 +92,13 @@ class Watch:
         sink: Callable[[Event], None],
         restarted: Callable[[], None],
         serves: Callable[[str, str], Awaitable[bool]],
-        watched: tuple[Watched, ...] = WATCHED,
+        watched: tuple[Watched, ...],
+        optional: bool = False,
     ) -> None:
         """`sink` is called in the event loop of `run`, in order for each object; `restarted` after kopf gave up;
-        `serves` is asked by API version and kind whether the server has it."""
+        `serves` is asked by API version and kind whether the server has it; `optional`: that it does not is nothing to warn of."""
         self._access, self._namespaces, self._sink, self._restarted = access, namespaces, sink, restarted
-        self._serves, self._watched = serves, watched
+        self._serves, self._watched, self._optional = serves, watched, optional
 
     async def run(self) -> None:
         """Watches for ever; ends when cancelled."""
@@ -103,16 +123,18 @@ class Watch:
         missing = list(self._watched)
         while missing:
             each = missing[-1]
+            level, wait = (logging.DEBUG, _OPTIONAL_WAIT) if self._optional else (logging.WARNING, _UNSERVED_WAIT)
             try:
-                served = await self._serves(f"{each.group}/{each.version}", each.kind)
-                text = f"there is no kind {each.kind}: install the CRDs (kubectl apply -f crds/)"
+                served = await self._serves(each.api_version, each.kind)
+                text = f"there is no kind {each.kind}"
+                text += "" if self._optional else ": install the CRDs (kubectl apply -f crds/)"
             except ClusterError as error:
                 served, text = False, error.public
             if served:
                 missing.pop()
             else:
-                logs.event(logging.WARNING, "watch waits", message=text)
-                await asyncio.sleep(_UNSERVED_WAIT)
+                logs.event(level, "watch waits", message=text)
+                await asyncio.sleep(wait)
 
     async def _once(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs one kopf until it gives up."""
@@ -176,7 +198,7 @@ def _handlers(
         body: Mapping[str, Any] = event["object"]
         metadata = {key: value for key, value in body["metadata"].items() if key != "managedFields"}
         # Lists of built-in kinds come without these two in their items.
-        names = {"apiVersion": f"{watched_kind.group}/{watched_kind.version}", "kind": watched_kind.kind}
+        names = {"apiVersion": watched_kind.api_version, "kind": watched_kind.kind}
         tell(Event(kind, {**body, **names, "metadata": metadata}))
 
     for each in watched:
