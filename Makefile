@@ -35,6 +35,10 @@ test-unit: ## Everything that needs no cluster
 test-e2e: ## The loop on the cluster
 	@e2e/test
 
+.PHONY: test-promotion
+test-promotion: ## What takes a target away, and every kind of target, on the cluster (compiles Argo Rollouts once)
+	@e2e/test e2e/test_5_promotion.py e2e/test_5_targets.py
+
 .PHONY: check format generate requirements
 check: ## Style, types, import layers, generated files
 	@$(PYTHON) -m ruff check .

@@ -153,12 +153,8 @@ class Round:
         """When the wish was seen on the candidate, where somebody put it there: how long kubectl takes does not count."""
         story = [(at, body["metadata"]) for at, body in self.stage.story(self.number) if body is not None]
         before = [metadata.get("annotations") for at, metadata in story if at < self.wrong_at]
-        asked = (
-            at
-            for at, meta in story
-            if at >= self.wrong_at and ("deletionTimestamp" in meta or meta.get("annotations") != before[-1])
-        )
-        return next(asked, None)
+        during = [(at, metadata) for at, metadata in story if self.wrong_at <= at <= self.ended]
+        return next((at for at, each in during if "deletionTimestamp" in each or each.get("annotations") != before[-1]), None)
 
     def _has_ended(self, body: Body | None) -> bool:
         if body is None or not self.trigger.phase:

@@ -535,6 +535,14 @@ def test_deletion_lets_go_of_what_is_not_ours() -> None:
     assert scaled.actions[-1] == SetFinalizer(present=False), "none of its pods is left"
 
 
+def test_a_gate_that_was_just_changed_is_passed_by_nobody_yet() -> None:
+    behind = standby()
+    edited = behind.model_copy(update={"metadata": behind.metadata.model_copy(update={"generation": 2})})
+    plan = look(serving("2"), targets=on("models:/model/2", state="Failed", serving={}), siblings=(edited,))
+    assert repoints(plan) == []
+    assert repoints(look(edited, targets=on("models:/model/2"), siblings=(model_version("3"),))) != []
+
+
 def test_a_persons_word_holds_until_they_take_it_back_whatever_else_changes() -> None:
     asked = annotated(serving("2"), rollback="biased")
     gone = step(asked, LATER, targets=on("models:/model/2"), siblings=(standby(),))

@@ -87,7 +87,9 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
     holds = bool(state and state.state in HOLDING)
     refused = bool(state and rejection(version, state)) or (_fallen(version, entry) if holds else _refused(version))
     answers = [find(status.conditions, kind) for kind in _ANSWERS]
-    granted = all(answer is not None and answer.status == "True" for answer in answers)
+    # An answer about the spec of before says nothing about this one: a gate that was just changed is passed by nobody yet.
+    now = version.metadata.generation
+    granted = all(answer is not None and answer.status == "True" and answer.observed_generation == now for answer in answers)
     # What holds the target loses it only to evidence: a question that is open again (a changed gate, say) is none.
     eligible = (
         status.resolved is not None and not refused and not unfit and (granted or holds) and (not suspended(version) or holds)

@@ -23,8 +23,8 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     pin = version.status.resolved
     for entry in version.spec.serving:
         fact = facts.targets.get(entry.target_ref)
-        if pin is None or isinstance(fact, Absent):
-            continue
+        if pin is None or isinstance(fact, Absent) or (isinstance(fact, Failed) and fact.reason == "TargetForbidden"):
+            continue  # nothing there that could be handed over, or nothing the operator may ever write
         where = target_name(entry.target_ref)
         if fact is None or isinstance(fact, Failed):
             waiting.append(f"cannot see {where}")

@@ -78,7 +78,8 @@ def judged(body: Mapping[str, Any], entry: Serving) -> RolloutState:
             "" if isinstance(observed, int) else f"{name} of {where} does not say of which generation it speaks; it is believed"
         )
         return RolloutState("Complete", "", believed)
-    why = f" ({condition['reason']})" if _WORD.fullmatch(str(condition.get("reason"))) else ""
+    reason = str(condition.get("reason", ""))
+    why = f" ({reason})" if _WORD.fullmatch(reason) else ""
     return RolloutState("Progressing", "NotReady", f"{name} of {where} is {condition.get('status', 'Unknown')}{why}")
 
 
