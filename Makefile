@@ -35,7 +35,10 @@ test-unit: ## Everything that needs no cluster
 test-e2e: ## The loop on the cluster
 	@e2e/test
 
-.PHONY: test-promotion
+.PHONY: test-promotion explore
+explore: ## Every state of small worlds, with the real decisions (some minutes)
+	@$(PYTHON) -m pytest -s tests/exploration
+
 test-promotion: ## What takes a target away, and every kind of target, on the cluster (compiles Argo Rollouts once)
 	@e2e/test e2e/test_5_promotion.py e2e/test_5_targets.py
 

@@ -12,6 +12,7 @@ the check cannot lead the operator, or its credentials, elsewhere.
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _NO_PROXIES: Mapping[str, None] = {"http": None, "https": None, "all": None}
 _NOT_OURS = ("Cookie", "X-MLFLOW-WORKSPACE", "x-databricks-traffic-id")
+_LOADING = threading.Lock()
+"""MLflow's modules import each other in circles: two threads that load it at once see halves of them."""
 
 
 class MlflowHttp:
@@ -37,7 +40,8 @@ class MlflowHttp:
         """Loads MLflow, which takes a second and 35 MB the first time. Raises RegistryFailed(SecretIncomplete)."""
         # Before the import: MLflow would start a thread that reports usage to its vendor.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        from mlflow.utils.rest_utils import MlflowHostCreds
+        with _LOADING:
+            from mlflow.utils.rest_utils import MlflowHostCreds
 
         self._url = urlsplit(url.rstrip("/"))
         make: Callable[..., Any] = MlflowHostCreds
