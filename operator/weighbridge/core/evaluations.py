@@ -65,12 +65,19 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     stuck = [job for job in jobs if job.status.phase == "Waiting"]
     if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
-    reason, message = (
-        ("EvaluationRunning", "; ".join(lines))
-        if lines
-        else ("EvaluationPending", "its evaluations begin when every newer version is decided")
-    )
-    return Evaluated(tuple(states), Draft("Evaluated", None, reason, message), tuple(start))
+    # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.
+    names = ", ".join(state.job for state in states if state.verdict is None)
+    return Evaluated(tuple(states), Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}"), tuple(start))
+
+
+def in_turn(evaluated: Evaluated, *, mine: bool) -> Evaluated:
+    """With nothing to start where it is another version's turn."""
+    if mine or not evaluated.start:
+        return evaluated
+    draft = evaluated.draft
+    if draft.reason == "EvaluationRunning":
+        draft = Draft("Evaluated", None, "EvaluationPending", "its evaluations begin when every newer version is decided")
+    return Evaluated(evaluated.states, draft)
 
 
 def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
@@ -85,6 +92,8 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         verdict, message = "Error", "the evaluation measured other content than the pinned one"
     elif verdict is not None and status.resolved is not None and status.resolved.fallback:
         verdict, message = "Error", "the evaluation measured a fallback, which proves nothing about this version"
+    if verdict is None:
+        return EvaluationState(name=evaluation.name, job=job.metadata.name)
     return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict=verdict, score=status.score, message=message)
 
 

@@ -8,7 +8,7 @@ from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, Mod
 from ..api.serving import Serving, TargetRef
 from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, may_evaluate, pointer_value, suspended
-from .evaluations import Evaluated, evaluate
+from .evaluations import Evaluated, evaluate, in_turn
 from .facts import Absent, Failed, Known
 from .plan import Action, Plan
 from .release import release
@@ -40,6 +40,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     resolution = resolve(asked, facts)
     evaluated = evaluate(asked, resolution.pin, facts)
     me = _so_far(asked, resolution, evaluated, now)
+    evaluated = in_turn(evaluated, mine=_my_turn(me, facts))
     claimed = [entry for entry in entries(me) if not _left(me, entry, facts, now)]
     rivals = [_claims(me, entry.target_ref, facts) for entry in claimed]
     outcomes = [_serve(me, entry, claims, resolution, facts=facts, now=now) for entry, claims in zip(claimed, rivals, strict=True)]
@@ -76,8 +77,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     )
     actions: list[Action] = []
     if not frozen:
-        if evaluated.start and _my_turn(me, facts):
-            actions += evaluated.start
+        actions += evaluated.start
         actions += [action for outcome in outcomes for action in outcome.actions]
         actions += told.actions
     waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after]
