@@ -36,7 +36,7 @@ test-e2e: ## The loop on the cluster
 	@e2e/test
 
 .PHONY: test-promotion explore
-explore: ## Every state of small worlds, with the real decisions (some minutes)
+explore: ## Every state of small worlds, with the real decisions, and what was found in each
 	@$(PYTHON) -m pytest -s tests/exploration
 
 test-promotion: ## What takes a target away, and every kind of target, on the cluster (compiles Argo Rollouts once)

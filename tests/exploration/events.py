@@ -79,8 +79,9 @@ def calm(model: Model, state: State) -> Iterator[Event]:
         yield "the registry answers", state._replace(asked="Answers")
     yield "the rollout goes on", roll(model, state)
     yield from evaluated(model, state)
-    yield "a while passes", later(model, state, model.rules.step)
-    yield "hours pass", later(model, state, AGES)
+    if state.lag is None:  # a view is late by less than the steps in which time passes here
+        yield "a while passes", later(model, state, model.rules.step)
+        yield "hours pass", later(model, state, AGES)
 
 
 def wishes(model: Model, state: State) -> Iterator[tuple[str, int, Seat | None]]:

@@ -11,7 +11,7 @@ from weighbridge.api.annotations import ALERT, HOLD, REASON, RETRY, ROLLBACK
 from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
 from weighbridge.api.modelversion import FINALIZER, ModelVersionStatus
 from weighbridge.api.serving import TargetRef
-from weighbridge.core.election import Claim, claim
+from weighbridge.core.election import claim
 from weighbridge.core.facts import Absent, Failed, Known, Pending, ProbeOutcome, TargetState
 from weighbridge.core.modelversion import decide as real_decide
 from weighbridge.core.plan import Create, Plan, Repoint, SetFinalizer, Wake
@@ -85,7 +85,7 @@ class Model:
         self._jobs: dict[tuple[int, int], EvaluationJob] = {}
         self._snapshots: dict[tuple[int, str], Any] = {}
         self._targets: dict[Target, Any] = {}
-        self._claims: dict[tuple[int, Seat], Claim | None] = {}
+        self._rivals: dict[tuple[int, Seat], tuple[Any, ...]] = {}
         self._decided: dict[Any, Decided] = {}
         self.values = [f"models:/model/{number}" for number in rules.numbers]
         """The pointer's value for each version."""
@@ -249,7 +249,7 @@ class Model:
     def decided(self, place: int, state: State) -> Decided:
         """What a pass over the version writes; asked of the real `decide` once for all states that look the same to it."""
         seats = self.seen(state)
-        rivals = tuple(self._claim(other, seat) for other, seat in enumerate(seats) if seat and other != place)
+        rivals = tuple(self._rival(other, seat) for other, seat in enumerate(seats) if seat and other != place)
         around = (state.registry[place], state.jobs[place], state.target, state.asked, state.hold, self._answers(state))
         key = (place, seats[place], rivals, *around)
         found = self._decided.get(key)
@@ -257,12 +257,13 @@ class Model:
             found = self._decided[key] = self._decide(place, state)
         return found
 
-    def _claim(self, place: int, seat: Seat) -> Claim | None:
+    def _rival(self, place: int, seat: Seat) -> tuple[Any, ...]:
         """All that a decision takes from another version (`verified` makes sure of it)."""
         key = (place, seat)
-        if key not in self._claims:
-            self._claims[key] = claim(self.version(place, seat), REF)
-        return self._claims[key]
+        if key not in self._rivals:
+            said = [(each.wished, each.state, each.repointed_at) for each in self.statuses[seat.status].serving]
+            self._rivals[key] = claim(self.version(place, seat), REF), *said
+        return self._rivals[key]
 
     def verified(self, place: int, state: State) -> bool:
         """Whether the remembered decision is the one `decide` takes now."""

@@ -41,9 +41,10 @@ def wrong_at_rest(model: Model, state: State) -> Iterator[str]:
     if target.rollout == "Gone" or state.hold:
         return
     fits = [place for place in range(len(values)) if fit(model, state, place)]
+    taker_rests = any(seat is not None and seat.meta.hold and holds(model, seat) for seat in state.seats)
     for place, seat in enumerate(state.seats):
         serves_alone = target.pointer == values[place] and not fits
-        if seat is not None and seat.meta.deleting and not serves_alone and not target.owner:
+        if seat is not None and seat.meta.deleting and not serves_alone and not target.owner and not taker_rests:
             yield f"{values[place]} is not let go"
     if not fits:
         return

@@ -281,7 +281,8 @@ async def test_from_its_pin_to_serving_a_version_costs_few_writes(stage: Stage, 
         assert mine[:1] == ["patch modelversions/status v1"], "says that it asks the registry"
         assert len([write for write in mine[1:] if write.endswith(" v1")]) <= 6, mine
         # One effect each: what a status names is done once.
-        assert sorted(write for write in mine[1:] if not write.endswith(" v1")) == ["create evaluationjobs", "patch deployments serving"]
+        effects = sorted(write for write in mine[1:] if not write.endswith(" v1"))
+        assert effects == ["create evaluationjobs", "patch deployments serving"]
 
 
 async def evaluated(stage: Stage) -> None:

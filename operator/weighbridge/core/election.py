@@ -45,8 +45,6 @@ class Claim:
     """The target is told to serve it."""
     rejected_at: datetime | None = None
     """When it was last seen to fail here, which is not a person's or an alert's word."""
-    given_at: datetime | None = None
-    """When the operator last gave it the target."""
     anchored: bool = False
     """Cannot vanish while a target points at it (its finalizer is set): others may hand a target to it."""
 
@@ -106,7 +104,6 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         field=field(entry),
         holds=holds,
         rejected_at=held.at if state and (held := rejection(version, state)) and held.reason in _SEEN else None,
-        given_at=state.repointed_at if state else None,
         anchored=FINALIZER in version.metadata.finalizers,
     )
 
@@ -130,8 +127,8 @@ def _refused(version: ModelVersion) -> bool:
 
 def _fallen(version: ModelVersion, entry: Serving) -> bool:
     """Whether there is evidence against a version that holds the target: it is to leave, was revoked, or failed its evaluation."""
-    if entry.stage != version.spec.stage:
-        return bool(said_why(version))
+    if entry.stage != version.spec.stage and said_why(version):
+        return True
     resolved, evaluated = (find(version.status.conditions, kind) for kind in ("Resolved", "Evaluated"))
     if resolved is not None and resolved.status == "False":
         return True  # said of what serves only where it was revoked (core/resolution)

@@ -67,7 +67,8 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
     # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.
     names = ", ".join(state.job for state in states if state.verdict is None)
-    return Evaluated(tuple(states), Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}"), tuple(start))
+    draft = Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}")
+    return Evaluated(tuple(states), draft, tuple(start))
 
 
 def in_turn(evaluated: Evaluated, *, mine: bool) -> Evaluated:

@@ -16,7 +16,7 @@ from .requests import follow
 from .resolution import Resolution, resolve
 from .serving import serve
 from .situation import Hold, Outcome, Situation
-from .stages import entries, gone, leaves, said_why
+from .stages import entries, gone, leaves, said_why, standing
 from .standby import rollback_ready
 from .summary import View, in_sync, left, summarise, worst
 from .versionfacts import VersionFacts
@@ -123,7 +123,8 @@ def _serve(
 ) -> Outcome:
     target = facts.targets.get(entry.target_ref) or Failed("NotObserved", "the target was not looked at yet", now, 1.0)
     hold, probe = _confirmed(me, facts, now), facts.probes.get(entry.target_ref)
-    return serve(Situation(me, entry, resolution.pin, claims, target, probe, now, hold, facts.hold))
+    others = [said for each in facts.siblings if (said := standing(each, entry.target_ref)) is not None]
+    return serve(Situation(me, entry, resolution.pin, claims, others, target, probe, now, hold, facts.hold))
 
 
 def confirmed_since(version: ModelVersion) -> datetime | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from ..api.base import Key
 from ..api.modelversion import FINALIZER, ModelVersion
 from .conditions import Draft, Summary, settle
-from .election import claim, may_hand_over, pointer_value, winner
+from .election import claim, may_hand_over, pointer_value, suspended, winner
 from .facts import Absent, Failed
 from .plan import Action, Plan, Repoint, SetFinalizer, Wake
 from .proof import LOOK_AGAIN
@@ -38,7 +38,7 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
                 waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
             else:
                 value = won.value
-                if may_hand_over(entry, won) and not facts.hold:
+                if may_hand_over(entry, won) and not facts.hold and not suspended(version):
                     uid, seen = target.uid, target.resource_version
                     actions.append(Repoint(entry.target_ref, entry.pointer, value, uid, seen, "Rollback", target.basis))
                 actions.append(Wake((Key("ModelVersion", version.metadata.namespace, won.name),)))

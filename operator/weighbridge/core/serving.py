@@ -129,8 +129,8 @@ def _take(situation: Situation, last: ServingState, target: TargetState) -> Outc
 def _given_to_another(situation: Situation, last: ServingState, target: TargetState) -> bool:
     """Whether the operator itself gave the target to another version since: nobody else has changed it then."""
     mine = last.repointed_at
-    others = (each.given_at for each in situation.claims if each.name != situation.name and each.value == target.pointer)
-    return any(given is not None and (mine is None or given >= mine) for given in others)
+    given = ((each.state, each.repointed_at) for each in situation.others if each.wished == target.pointer)
+    return any(at is not None and (state in HOLDING or mine is None or at >= mine) for state, at in given)
 
 
 def _waits(situation: Situation, last: ServingState, target: TargetState, *, failing: bool, held: bool) -> Outcome | None:

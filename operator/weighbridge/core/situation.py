@@ -50,6 +50,8 @@ class Situation:
     pin: ModelPin | None
     claims: Sequence[Claim]
     """All claims on the target, this version's included."""
+    others: Sequence[ServingState]
+    """What all other versions say of the target, those that leave or go included."""
     target: Known[TargetState] | Absent | Failed
     probe: ProbeOutcome | None
     now: datetime
