@@ -137,9 +137,10 @@ def _may_point(model: Model, look: State, state: State, place: int, value: str, 
         raise Violation(f"the pointer goes to {value}, which never passed its evaluation")
     if model.statuses[seat.status].resolved is None and winner != place:
         raise Violation(f"the pointer goes to {value}, which is not pinned")
-    given = [each for other in seats if other for each in model.statuses[other.status].serving if each.wished == look.target.pointer]
+    said = [each for other in seats if other for each in model.statuses[other.status].serving]
+    given = [each for each in said if each.wished == look.target.pointer]
     own = max((each.repointed_at for each in model.statuses[mine.status].serving if each.repointed_at), default=None)
-    # Who has left or gone cannot be asked any more; a patch that was made late bears the time at which it was to be made.
+    # Who left or is gone cannot be asked; a patch that was made late bears the time at which it was to be made.
     known = any(each.repointed_at and (own is None or each.repointed_at >= own) for each in given)
     if cause == "Restore" and known and not model.rules.events & EDITS:
         raise Violation("the pointer is taken back from somebody else, and nobody else ever touched it")
