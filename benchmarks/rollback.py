@@ -96,8 +96,9 @@ async def rollbacks(stage: Stage, count: int, prefix: str) -> Times:
     while len(times) < count:
         names = [f"{prefix}-{number}" for number in range(len(times), min(count, len(times) + _TOGETHER))]
         readies = await asyncio.gather(*(prepared(stage, name) for name in names))
-        await asyncio.sleep(_REST)
-        times += [await rollback(stage, ready) for ready in readies]
+        for ready in readies:
+            await asyncio.sleep(_REST)  # what follows the rollback before is no part of this one
+            times.append(await rollback(stage, ready))
         for ready in readies:
             await stage.strike(ready.name)
     return Times(times)
