@@ -136,6 +136,18 @@ async def looked_at(operator: Process) -> None:
     await until(done, 0.2)
 
 
+async def quiet(server: ApiServer) -> bool:
+    """Whether nothing was written for a second: Events of what was looked at come after it, one by one."""
+    before = writes(server)
+    await asyncio.sleep(1.0)
+    return writes(server) == before
+
+
+def writes(server: ApiServer) -> int:
+    """Writes of anybody so far."""
+    return sum(each.verb in ("create", "patch", "update") and each.resource != "leases" for each in server.requests())
+
+
 @asynccontextmanager
 async def listing(proxy: Proxy) -> AsyncIterator[None]:
     """All ModelVersions are listed by the watch, and then by a sweep, over and over."""
@@ -202,6 +214,7 @@ async def measure(server: ApiServer, count: int, others: int) -> tuple[Times, Ti
                 async with operating(path, "serving") as operator:
                     tell(f"ready with them after {time.perf_counter() - started:.1f} s")
                     await looked_at(operator)
+                    await until(lambda: quiet(server), 1.0)
                     tell(f"looked at each after {time.perf_counter() - started:.1f} s; {operator.resident()} MB resident")
                     before = proxy.lists["modelversions"]
                     async with listing(proxy):

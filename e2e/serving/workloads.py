@@ -103,7 +103,7 @@ def version(model: str, number: int, *, name: str = "scale", fault: str = "", se
         "source": {"registryRef": {"name": "mlflow"}, "name": model, "version": str(number)},
         "stage": "Production",
         "serving": [claim],
-        "rollback": {"on": ["RolloutFailed", "ProbeFailed", "Revoked", "EvaluationFailed", "Alert"]},
+        "rollback": {"triggers": ["RolloutFailed", "ProbeFailed", "Revoked", "EvaluationFailed", "Alert"]},
     }
     return {
         "apiVersion": "weighbridge.dev/v1alpha1",

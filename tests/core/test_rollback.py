@@ -247,7 +247,7 @@ def alert(at: float, name: str = "ScoresShifted") -> str:
 def test_an_alert_on_what_serves_rolls_it_back_where_the_version_asks_for_it() -> None:
     old, there = standby(), on("models:/model/2")
     version = serving("2")
-    asked = version.model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    asked = version.model_copy(update={"spec": model_version("2", rollback={"triggers": ALL}).spec})
     plan = look(annotated(asked, alert=alert(60)), at=LATER, targets=there, siblings=(old,), snapshot=OUTAGE)
     assert repoints(plan) == [("models:/model/1", "Rollback")]
     assert rejection(plan) == "Alert"
@@ -258,13 +258,13 @@ def test_an_alert_on_what_serves_rolls_it_back_where_the_version_asks_for_it() -
 
 @pytest.mark.parametrize("text", [alert(-60), "yesterday 0 name", "2026-01-01T13:00:00 0 without-a-zone", "nonsense", ""])
 def test_an_alert_from_before_the_promotion_or_in_no_form_counts_for_nothing(text: str) -> None:
-    asked = serving("2").model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    asked = serving("2").model_copy(update={"spec": model_version("2", rollback={"triggers": ALL}).spec})
     plan = look(annotated(asked, alert=text), at=LATER, targets=on("models:/model/2"), siblings=(standby(),))
     assert repoints(plan) == []
 
 
 def test_after_a_rollback_alerts_of_the_version_before_do_not_count() -> None:
-    version = serving("2").model_copy(update={"spec": model_version("2", rollback={"on": ALL}).spec})
+    version = serving("2").model_copy(update={"spec": model_version("2", rollback={"triggers": ALL}).spec})
     (state,) = version.status.serving
     back = version.model_copy(
         update={"status": version.status.model_copy(update={"serving": (state.model_copy(update={"rollback": True}),)})}
@@ -563,3 +563,56 @@ def test_the_reason_of_one_demotion_is_none_for_the_next() -> None:
     )
     plan = look(staged(again, "Candidate", reason="recall regressed"), targets=on("models:/model/2"), siblings=(standby(),))
     assert condition(plan, "Ready") == ("False", "DemotionNeedsReason")
+
+
+def test_wrong_answers_while_it_is_promoted_count_after_their_window_and_not_at_the_deadline() -> None:
+    probe = {"httpGet": {"path": "/ping", "port": 8080}, "failureWindow": "20s"}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    old, there = standby(), on("models:/model/2")
+    asked = after(model_version("2", serving=[entry]), siblings=(old,))
+    wrong, silent = {REF: ProbeOutcome(1, 0, "0.2", wrong=1)}, {REF: ProbeOutcome(1, 0, "no answer")}
+    asked = step(asked, 10, targets=there, probes=wrong, siblings=(old,))
+    assert repoints(look(asked, at=29, targets=there, probes=wrong, siblings=(old,))) == []
+    plan = look(asked, at=30, targets=there, probes=wrong, siblings=(old,))
+    assert (rejection(plan), repoints(plan)) == ("ProbeFailed", [("models:/model/1", "Rollback")])
+    assert rejection(look(asked, at=30, targets=there, probes=silent, siblings=(old,))) == "", "silence is no wrong answer"
+    again = step(asked, 15, targets=there, probes=silent, siblings=(old,))
+    assert rejection(look(again, at=30, targets=there, probes=wrong, siblings=(old,))) == "", "the window began anew"
+
+
+def test_an_alert_that_names_one_target_speaks_of_no_other() -> None:
+    pointer = {"container": "server", "env": "MODEL_URI"}
+    entries = [{"targetRef": {**TARGET, "name": name}, "pointer": pointer} for name in ("server", "batch")]
+    version = model_version("2", serving=entries, rollback={"triggers": ALL})
+    where = {TargetRef.model_validate(each["targetRef"]): on("models:/model/2")[REF] for each in entries}
+    served = step(step(version, 0, targets=where), 1, targets=where)
+    began = START + timedelta(seconds=60)
+    plan = look(annotated(served, alert=f"{began.isoformat()} 0123@Deployment/batch ScoresOff"), at=LATER, targets=where)
+    reasons = {state.target: state.rejection and state.rejection.reason for state in plan.status.serving}
+    assert reasons == {"Deployment/server": None, "Deployment/batch": "Alert"}
+
+
+def test_an_entry_that_is_taken_out_of_the_spec_is_told_loudly_until_the_spec_changes_again() -> None:
+    version = serving("2")
+    dropped = version.model_copy(update={"spec": model_version("2", serving=[]).spec})
+    first = look(dropped, at=LATER, targets={})
+    assert condition(first, "Serving") == ("False", "EntryRemoved")
+    assert condition(first, "Ready") == ("False", "EntryRemoved")
+    kept = dropped.model_copy(update={"status": first.status})
+    assert look(kept, at=LATER + 60, targets={}).status == first.status
+    renewed = kept.model_copy(update={"metadata": kept.metadata.model_copy(update={"generation": kept.metadata.generation + 1})})
+    assert condition(look(renewed, at=LATER + 60, targets={}), "Ready") == ("True", "Weighed")
+
+
+def test_a_hold_that_says_false_is_none() -> None:
+    version, there = serving("2"), on("foreign")
+    assert repoints(look(annotated(version, hold="false"), at=LATER, targets=there)) != []
+    assert repoints(look(annotated(version, hold=""), at=LATER, targets=there)) == []
+
+
+def test_a_stage_lowered_without_a_word_keeps_no_version_that_fails_its_evaluation() -> None:
+    version = serving("2")
+    job = verdict(version, "Failed")
+    lowered, judged = staged(version, "Candidate"), {job.metadata.name: job}
+    plan = look(lowered, at=LATER, targets=on("models:/model/2"), siblings=(standby(),), evaluations=judged)
+    assert repoints(plan) == [("models:/model/1", "Rollback")]

@@ -164,7 +164,7 @@ class Model:
                 stage=stage,
                 metadata={"generation": GENERATION},
                 serving=[entry],
-                rollback={"on": TRIGGERS, "cooldown": "10s", "retention": self.rules.retention},
+                rollback={"triggers": TRIGGERS, "cooldown": "10s", "retention": self.rules.retention},
                 evaluations=[{"name": "holdout", "template": {"gate": bar}}],
             )
         return self._bases[key]

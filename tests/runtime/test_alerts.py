@@ -103,7 +103,7 @@ class Desk:
         spec = {
             "source": {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"},
             "stage": "Production",
-            "rollback": {"on": list(on), "cooldown": "5m"},
+            "rollback": {"triggers": list(on), "cooldown": "5m"},
         }
         metadata = {"name": name, "namespace": self.namespace}
         await self.cluster.create({"apiVersion": API_VERSION, "kind": "ModelVersion", "metadata": metadata, "spec": spec})
@@ -349,7 +349,7 @@ async def test_what_others_wrote_meanwhile_decides(desk: Desk, writes: Writes, h
     if how == "moved":
         await desk.change("v7", {"status": {"serving": [serves(minutes=10)]}}, "/status")
     elif how == "unasked":
-        await desk.change("v7", {"spec": {"rollback": {"on": ["Revoked"]}}})
+        await desk.change("v7", {"spec": {"rollback": {"triggers": ["Revoked"]}}})
     else:
         await desk.cluster.delete(API_VERSION, "ModelVersion", desk.namespace, "v7", old.metadata.uid)
     if how == "replaced":
@@ -490,7 +490,8 @@ async def test_alertmanager_itself(desk: Desk, writes: Writes, alertmanager: Pat
         desk.leads = True
         await until(lambda: desk.outcomes().get("duplicate", 0) >= 2, 30)
         began, fingerprint, name = (await desk.annotation()).split(" ")
-        assert (began, len(fingerprint), name) == ("2026-01-01T12:01:00Z", 16, "ScoresOff")
+        fingerprint, where = fingerprint.split("@")
+        assert (began, len(fingerprint), where, name) == ("2026-01-01T12:01:00Z", 16, "Deployment/server", "ScoresOff")
         assert await writes() == ["patch modelversions v7"]
         await send(labels, endsAt="2026-01-01T12:02:00Z")
         await until(lambda: desk.outcomes().get("resolved", 0) >= 1, 30)
@@ -502,7 +503,7 @@ def _stands(number: str, state: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Spec and status of a version that is or was promoted."""
     serving = {"targetRef": {"name": "server"}, "pointer": {"container": "server", "env": "MODEL"}}
     source = {"registryRef": {"name": "mlflow"}, "name": "model", "version": number}
-    spec = {"source": source, "stage": "Production", "serving": [serving], "rollback": {"on": ["Alert"]}}
+    spec = {"source": source, "stage": "Production", "serving": [serving], "rollback": {"triggers": ["Alert"]}}
     at = GIVEN.isoformat()
     granted = [
         {"type": each, "status": "True", "reason": "Known", "message": "", "lastTransitionTime": at}

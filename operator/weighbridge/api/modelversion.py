@@ -42,17 +42,16 @@ class Rollback(ApiModel):
 
     automatic: bool = True
     """Whether the operator rolls back by itself; otherwise it tells and waits."""
-    on: Annotated[tuple[RollbackTrigger, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
+    triggers: Annotated[tuple[RollbackTrigger, ...], Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"})] = (
         "RolloutFailed",
         "ProbeFailed",
         "Revoked",
         "EvaluationFailed",
     )
-    """In YAML write "on", in quotes: a bare on is the boolean true to many tools. What it reacts to, while it is promoted and for
-    as long as it serves. RolloutFailed: pods that crash, get no image or are not ready in time. ProbeFailed: wrong answers.
-    Revoked: the registry deleted the version or says that it is rejected (tag `weighbridge.dev/rejected`, alias `rejected`).
-    EvaluationFailed: a later evaluation failed. Alert: Alertmanager sent an alert on the version. A request by annotation,
-    demotion and deletion are wishes and always count."""
+    """What it reacts to, while it is promoted and for as long as it serves. RolloutFailed: pods that crash, get no image or are not
+    ready in time. ProbeFailed: wrong answers. Revoked: the registry deleted the version or says that it is rejected (tag
+    `weighbridge.dev/rejected`, alias `rejected`). EvaluationFailed: a later evaluation failed. Alert: Alertmanager sent an alert
+    on the version. A request by annotation, demotion and deletion are wishes and always count."""
     cooldown: Duration = "5m"
     """After a rollback to this version: alerts that began within this time still speak of the version before, and do not count."""
     retention: Duration = "24h"

@@ -138,12 +138,12 @@ def _fallen(version: ModelVersion, entry: Serving) -> bool:
 
 def reacts(version: ModelVersion, trigger: RollbackTrigger) -> bool:
     """Whether the operator may take a target away from the version for this."""
-    return version.spec.rollback.automatic and trigger in version.spec.rollback.on
+    return version.spec.rollback.automatic and trigger in version.spec.rollback.triggers
 
 
 def suspended(version: ModelVersion) -> bool:
-    """Whether nothing is to be changed for the version, by its spec or by annotation."""
-    return version.spec.suspend or HOLD in version.metadata.annotations
+    """Whether nothing is to be changed for the version, by its spec or by annotation (any value but `false`)."""
+    return version.spec.suspend or version.metadata.annotations.get(HOLD, "false") != "false"
 
 
 def claimed(version: ModelVersion, target: TargetRef) -> Serving | None:

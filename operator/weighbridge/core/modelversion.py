@@ -53,7 +53,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         resolution.resolved,
         resolution.complete,
         evaluated.draft,
-        worst(outcomes),
+        worst(view),
         told.draft,
         in_sync(view, drift),
         *rollback_ready(version, resolution, evaluated.draft, outcomes=outcomes, claims=rivals, facts=facts),

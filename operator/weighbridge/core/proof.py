@@ -42,12 +42,17 @@ def prove(situation: Situation, last: ServingState, target: TargetState) -> Outc
     complete, unasked = _complete(situation, target), situation.entry.probe is not None and situation.probe is None
     if complete and (situation.entry.probe is None or _proved(situation.probe)):
         # Proved now is proved, however late: nobody may have looked for a while.
-        return _serving(situation, state, target)
+        return _serving(situation, state.model_copy(update={"failing_since": None}), target)
     if not (complete and unasked) and (failure := _failed(situation, state, target)) is not None:
         return _reject(situation, state, *failure)
     if complete:
         if situation.probe is None:
             return Outcome(state, Draft("Serving", None, "Asking", "waiting for the probe's answer"), requeue=LOOK_AGAIN)
+        wrong = bool(situation.probe.wrong) and not situation.probe.passed
+        since = (state.failing_since or stamp(situation.now)) if wrong else None
+        state = state.model_copy(update={"failing_since": since})
+        if since is not None and (situation.now - since).total_seconds() >= _window(situation):
+            return _reject(situation, state, "ProbeFailed", situation.probe.message)
         draft = _steady(situation, Draft("Serving", None, "Probing", situation.probe.message))
         return Outcome(state, draft, requeue=LOOK_AGAIN)
     reason = target.rollout.reason if target.rollout.reason in _AT_REST else "Progressing"

@@ -4,7 +4,7 @@ They need nothing but the object itself: no registry, no webhook that must be up
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,10 +32,13 @@ def follow(version: ModelVersion, now: datetime) -> ModelVersion:
     if "retry" in asked:
         states = tuple(_fresh(state) for state in states)
     if (alert := asked.get("alert")) and reacts(version, "Alert"):
-        states = _rejected(version, states, "Alert", _spoken(alert), now=now, began=_began(alert))
+        began, where = _began(alert), _where(alert)
+        meant = {each.target for each in states if began and where in ("", each.target) and counts(version, each, began)}
+        states = _rejected(version, states, "Alert", _spoken(alert), now=now, concerned=meant)
     if rollback := asked.get("rollback"):
         who = annotations.get(REQUESTED_BY, "").strip()
-        states = _rejected(version, _all(version, states), "Requested", f"{rollback} ({who})" if who else rollback, now=now)
+        states, text = _all(version, states), f"{rollback} ({who})" if who else rollback
+        states = _rejected(version, states, "Requested", text, now=now, concerned={each.target for each in states})
     followed = (*done.followed, *(_digest(kind, value) for kind, value in asked.items()))[-_REMEMBERED:]
     requests = done.model_copy(update={**asked, "followed": followed})
     status = version.status.model_copy(update={"serving": states, "requests": requests})
@@ -84,7 +87,7 @@ def _rejected(
     message: str,
     *,
     now: datetime,
-    began: datetime | None = None,
+    concerned: Collection[str],
 ) -> tuple[ServingState, ...]:
     assert version.status.resolved is not None
     rejection = Rejection(
@@ -94,7 +97,6 @@ def _rejected(
         generation=version.metadata.generation,
         digest=version.status.resolved.digest,
     )
-    concerned = {state.target for state in states if reason != "Alert" or (began is not None and counts(version, state, began))}
     return tuple(state.model_copy(update={"rejection": rejection}) if state.target in concerned else state for state in states)
 
 
@@ -105,6 +107,11 @@ def _began(alert: str) -> datetime | None:
     except ValueError:
         return None
     return began if began.tzinfo is not None else None
+
+
+def _where(alert: str) -> str:
+    """The one target the alert speaks of; empty where it names none."""
+    return "".join(alert.split(" ", 2)[1:2]).partition("@")[2]
 
 
 def _spoken(alert: str) -> str:

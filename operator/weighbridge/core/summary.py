@@ -1,11 +1,11 @@
 """The version as a whole: `Ready`, the one word for people, `InSync`; from what was decided, in one place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..api.annotations import REASON
 from ..api.modelversion import DriftType, ModelVersion, ServingState
-from .conditions import Draft, Summary
+from .conditions import Draft, Summary, find
 from .election import suspended
 from .evaluations import Evaluated
 from .layers import is_definite
@@ -41,11 +41,24 @@ def left(before: ModelVersion, now: Sequence[ServingState]) -> str:
     return next((entry.stage for entry in entries_of_others if target_name(entry.target_ref) in lost), "")
 
 
-def worst(outcomes: Iterable[Outcome]) -> Draft:
+def worst(view: View) -> Draft:
     """`Serving`: what the target that is worst off says."""
     order: dict[bool | None, int] = {False: 0, None: 1, True: 2}
-    drafts = sorted((outcome.draft for outcome in outcomes), key=lambda draft: order[draft.status])
-    return drafts[0] if drafts else Draft("Serving", False, "NoClaim", "this version claims no workload in its stage")
+    drafts = sorted((outcome.draft for outcome in view.outcomes), key=lambda draft: order[draft.status])
+    return drafts[0] if drafts else _unnamed(view.version)
+
+
+def _unnamed(version: ModelVersion) -> Draft:
+    """No target is claimed; told loudly where one was, until the spec changes again."""
+    named = {target_name(entry.target_ref) for entry in version.spec.serving}
+    dropped = [state.target for state in version.status.serving if state.state in HOLDING and state.target not in named]
+    if dropped:
+        text = f"{dropped[0]} was told to serve this version, and spec.serving names it no more: nobody watches it for this version"
+        return Draft("Serving", False, "EntryRemoved", f"{text}; put the entry back, or give the target to another version")
+    last = find(version.status.conditions, "Serving")
+    if last is not None and last.reason == "EntryRemoved" and last.observed_generation == version.metadata.generation:
+        return Draft("Serving", False, last.reason, last.message)
+    return Draft("Serving", False, "NoClaim", "this version claims no workload in its stage")
 
 
 def in_sync(view: View, drift: Sequence[tuple[DriftType, str]]) -> Draft:
@@ -86,15 +99,18 @@ def summarise(view: View) -> tuple[Summary, str]:
     if evaluated.status is None and not view.holds:
         return Summary("InProgress", evaluated.reason, evaluated.message), "Evaluating"
     if not view.outcomes:
+        dropped = _unnamed(version)
+        if dropped.reason == "EntryRemoved":
+            return Summary("InProgress", dropped.reason, dropped.message), "Weighed"
         return Summary("Ready", "Weighed", _unclaimed(version)), "Weighed"
-    summary, phase = _standing(view.outcomes)
+    summary, phase = _standing(view)
     if evaluated.status is None and phase == "Serving" and summary.state == "Ready":
         return Summary("InProgress", evaluated.reason, evaluated.message), "Serving"
     return summary, phase
 
 
 def _kept(view: View, refused: Draft) -> tuple[Summary, str]:
-    said = worst(view.outcomes)
+    said = worst(view)
     phase = "Serving" if any(outcome.state.state == "Serving" for outcome in view.outcomes) else "Promoting"
     if said.reason == "NoEligibleClaim":
         return Summary("Stalled", said.reason, f"{said.message}: {refused.message}"), phase
@@ -138,10 +154,10 @@ def _unclaimed(version: ModelVersion) -> str:
     return f"pinned and passed; its stage is {version.spec.stage}: set stage to {entries[0].stage} to serve on {where}"
 
 
-def _standing(outcomes: Sequence[Outcome]) -> tuple[Summary, str]:
+def _standing(view: View) -> tuple[Summary, str]:
     """The summary of a version that may serve, from its standing on its targets; the worst one speaks."""
-    said = worst(outcomes)
-    states: set[str] = {outcome.state.state for outcome in outcomes}
+    said = worst(view)
+    states: set[str] = {outcome.state.state for outcome in view.outcomes}
     for state, result, phase in (
         ("RolledBack", "Stalled", "RolledBack"),
         ("Blocked", "Stalled", "Blocked"),

@@ -151,7 +151,9 @@ class Alerts:
     async def _write(self, version: ModelVersion, alert: Alert) -> str | None:
         """What became of the alert; None where the version has changed meanwhile: the store then has it as it is."""
         meta, kind = version.metadata, version.info.kind
-        value = f"{alert.identity} {alert.name}"[:_LONGEST_VALUE]
+        _, states = self._concerned(meta.namespace, alert.labels)
+        where = f"@{states[0].target}" if states and alert.labels.get("target") else ""
+        value = f"{alert.identity}{where} {alert.name}"[:_LONGEST_VALUE]
         body = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "annotations": {ALERT: value}}}
         try:
             answer = await self._cluster.merge(API_VERSION, kind, meta.namespace, meta.name, body)
@@ -175,7 +177,7 @@ class Alerts:
         version, states = self._concerned(namespace, alert.labels)
         if version is None:
             return None, "no-version"
-        if "Alert" not in version.spec.rollback.on:
+        if "Alert" not in version.spec.rollback.triggers:
             return version, "not-asked"
         states = [state for state in states if state.state in HOLDING and state.repointed_at is not None]
         if self._is_known(version, states, alert):
@@ -191,12 +193,13 @@ class Alerts:
         versions, name, target = self._store.versions(namespace), labels.get("modelversion", ""), labels.get("target", "")
         if name:
             found = next((each for each in versions if each.metadata.name == name), None)
-            return found, list(found.status.serving) if found is not None else []
+            states = found.status.serving if found is not None else ()
+            return found, [state for state in states if not target or _named(state, target)]
         holding = [
             (version, state)
             for version in versions
             for state in version.status.serving
-            if target and target in (state.target, state.target.partition("/")[2]) and state.state in HOLDING
+            if target and _named(state, target) and state.state in HOLDING
         ]
         if not holding:
             return None, []
@@ -207,12 +210,17 @@ class Alerts:
     def _is_known(self, version: ModelVersion, states: Iterable[ServingState], alert: Alert) -> bool:
         """Whether the alert is written already, or a newer one that speaks of the same hold on the target."""
         for text in (version.metadata.annotations.get(ALERT, ""), version.status.requests.alert):
-            if " ".join(text.split(" ", 2)[:2]) == alert.identity:
+            if " ".join(text.split(" ", 2)[:2]).partition("@")[0] == alert.identity:
                 return True
             began = _began(text)
             if began is not None and alert.began <= began <= self._now() and any(counts(version, each, began) for each in states):
                 return True
         return False
+
+
+def _named(state: ServingState, target: str) -> bool:
+    """Whether an alert's label names it, with or without its kind."""
+    return target in (state.target, state.target.partition("/")[2])
 
 
 def _given(state: ServingState) -> datetime:

@@ -16,7 +16,7 @@ from .connection import Connection
 from .refusal import NotFound
 
 FIELD_MANAGER = "weighbridge"
-_PAGE = 500
+_PAGE = 200
 _PLURALS = {
     ("v1", "ConfigMap"): "configmaps",
     ("v1", "Pod"): "pods",
@@ -70,8 +70,8 @@ class Cluster:
     async def list(self, api_version: str, kind: str, namespace: str, labels: Mapping[str, str]) -> tuple[Mapping[str, Any], ...]:
         """All objects of the namespace that carry the labels, as the API server's own cache has them (as every informer does).
 
-        A consistent list waits up to 100 ms for etcd to say how far that cache is (KEP-2340), which a rollback would pay for. What a
-        workload's controller has seen is in there: it read it from the same cache before it wrote its status."""
+        A consistent list waits up to 100 ms for etcd to say how far that cache is (KEP-2340), and a rollback would pay for it. What
+        a workload's controller has seen is in there: it read it from the same cache before it wrote its status."""
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         query = [("resourceVersion", "0"), *([("labelSelector", selector)] if selector else [])]
         answer = await self._connection.request("GET", await self._path(api_version, kind, namespace), query=query)
@@ -119,9 +119,11 @@ class Cluster:
     async def json_patch(
         self, api_version: str, kind: str, namespace: str, name: str, operations: Sequence[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """JSON patch: all operations or none. A `test` that does not hold, or a path that is not there, is a Conflict."""
+        """JSON patch: all operations or none. A `test` that does not hold, or a path that is not there, is a Conflict; a field that
+        the kind does not have is refused."""
         where = await self._path(api_version, kind, namespace, name)
-        return await self._write("PATCH", where, operations, "application/json-patch+json", (("fieldManager", FIELD_MANAGER),))
+        query = (("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict"))
+        return await self._write("PATCH", where, operations, "application/json-patch+json", query)
 
     async def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
         """Deletes exactly the object with this uid; its dependents go in the background. One that is gone already is success."""

@@ -33,7 +33,18 @@ _ON_THE_WAY = frozenset(
             "NotResolved",
             "NotValidated",
         ),
-        *("Outranked", "Progressing", "Repointing", "Running", "Scheduled", "Superseded", "Suspended", "Deleting", "Electing"),
+        *(
+            "Outranked",
+            "Progressing",
+            "Repointing",
+            "Running",
+            "Scheduled",
+            "Superseded",
+            "Suspended",
+            "Deleting",
+            "Electing",
+            "NoStandby",
+        ),
     }
 )
 """Reasons of a condition that is false without anything being wrong."""

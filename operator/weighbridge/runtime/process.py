@@ -174,10 +174,9 @@ async def operator(
                 sink=hear,
                 restarted=metrics.watch_restarts.inc,
                 serves=reader.serves,
-                watched=kinds,
-                optional=number > 0,
+                group=group,
             ).run
-            for number, kinds in enumerate(watched(settings.targets))
+            for group in watched(settings.targets)
         ]
         election = [leader.run] if settings.leader_election else []
         async with _together(*watches, *election, recorder.run, _after(sweep, [reconciler.work] * _WORKERS)) as failed:

@@ -1,5 +1,5 @@
 """Lists the kinds from time to time, because a watch can miss deletions: everything listed is taken in, what is no longer listed is
-forgotten, and every object is looked at again in the slow lane.
+forgotten, and every few minutes every object is looked at again in the slow lane.
 
 The first sweep fills the store; nothing is decided before it is complete, since a partial memory would look like an empty world.
 """
@@ -67,12 +67,13 @@ class Sweep:
         """Sweeps for ever, every few minutes and when asked."""
         while True:
             period = _PERIOD * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
+            asked = True
             try:
                 async with asyncio.timeout(period):
                     await self._wanted.wait()
                     await self._settle()
             except TimeoutError:
-                pass
+                asked = False
             self._wanted.clear()
             try:
                 await self._sweep()
@@ -82,7 +83,9 @@ class Sweep:
                 await asyncio.sleep(_LONGEST_WAIT)
                 self._wanted.set()
                 continue
-            self.look_at_all()
+            if not asked:
+                # What the watch has listed anew was taken for news where it was some; nothing else has changed by that.
+                self.look_at_all()
 
     def look_at_all(self) -> None:
         """Queues everything that is known, in the slow lane."""

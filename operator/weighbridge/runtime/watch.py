@@ -10,7 +10,7 @@ wait.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -61,10 +61,21 @@ _INSTALLED = (
 """Kinds of others that may not be there, or not yet."""
 
 
-def watched(targets: Collection[str]) -> tuple[tuple[Watched, ...], ...]:
-    """What is watched, with these kinds of serving targets: first what must be there, then, each for itself, what may come."""
-    always = (*_OWN, *(each for each in _BUILT_IN if each.kind in targets))
-    return (always, *((each,) for each in _INSTALLED if each.kind in targets))
+@dataclass(frozen=True)
+class Group:
+    """Kinds that one kopf hears of."""
+
+    kinds: tuple[Watched, ...]
+    optional: bool = False
+    """That they are not there is nothing to warn of."""
+
+
+def watched(targets: Collection[str]) -> tuple[Group, ...]:
+    """What is watched, with these kinds of serving targets: our own; apart from them what is always there, since news of a workload
+    must not wait while thousands of versions are listed; and, each for itself, what may come."""
+    built_in = tuple(each for each in _BUILT_IN if each.kind in targets)
+    installed = (Group((each,), optional=True) for each in _INSTALLED if each.kind in targets)
+    return (Group(_OWN), *([Group(built_in)] if built_in else []), *installed)
 
 
 _IDENTITY: Any = "weighbridge"
@@ -92,13 +103,12 @@ class Watch:
         sink: Callable[[Event], None],
         restarted: Callable[[], None],
         serves: Callable[[str, str], Awaitable[bool]],
-        watched: tuple[Watched, ...],
-        optional: bool = False,
+        group: Group,
     ) -> None:
         """`sink` is called in the event loop of `run`, in order for each object; `restarted` after kopf gave up;
-        `serves` is asked by API version and kind whether the server has it; `optional`: that it does not is nothing to warn of."""
+        `serves` is asked by API version and kind whether the server has it."""
         self._access, self._namespaces, self._sink, self._restarted = access, namespaces, sink, restarted
-        self._serves, self._watched, self._optional = serves, watched, optional
+        self._serves, self._watched, self._optional = serves, group.kinds, group.optional
 
     async def run(self) -> None:
         """Watches for ever; ends when cancelled."""
@@ -174,6 +184,22 @@ class _Complaints(logging.Handler):
             self.last = record.exc_info[0].__name__
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """What kopf remembers of objects to tell changes: nothing. Otherwise it copies every object that it hears of, which takes half
+    of the time of a long list; events do without."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None) -> kopf.BodyEssence:  # noqa: ARG002
+        """The same for all objects."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002
+        """Nothing was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is stored."""
+
+
 def _handlers(
     watched: tuple[Watched, ...],
     access: Callable[[], Awaitable[Access]],
@@ -230,11 +256,11 @@ def _settings(watched: tuple[Watched, ...]) -> kopf.OperatorSettings:
     settings.watching.connect_timeout = 10
     settings.queueing.exit_timeout = 0.2
     settings.watching.server_timeout = 600
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 200  # some milliseconds to read, in which a rollback waits
     # An object that carries this name loses it to kopf, so nobody may ever use it: it is not the operator's own finalizer.
     settings.persistence.finalizer = f"{GROUP}/never-set"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"never-set.{GROUP}")
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"never-set.{GROUP}")
+    settings.persistence.diffbase_storage = _NoDifferences()
     # kopf would kill the whole process this long after it gave up, although the supervisor has started it again.
     settings.process.ultimate_exiting_timeout = None
     for each in watched:
