@@ -35,7 +35,7 @@ class Scripted:
     before_decision: Callable[[], Any] | None = None
     kind = ModelRegistry
 
-    def group(self, resource: ModelRegistry) -> str:
+    def group(self, resource: ModelRegistry, store: Store) -> str:
         return str(resource.key)
 
     def urgent(self, resource: ModelRegistry) -> bool:

@@ -42,3 +42,19 @@ def test_what_serves_is_looked_at_before_its_history() -> None:
 
 def test_a_list_makes_nothing_urgent() -> None:
     assert order(Priority.RESYNC) == ["v1", "v2", "v3", "v4", "v5"]
+
+
+def test_versions_wait_for_each_other_only_where_they_share_a_target() -> None:
+    store, controllers = ObjectStore(), {"ModelVersion": ModelVersionController()}
+
+    def claims(number: int, *names: str) -> Key:
+        body = version(number, "Waiting")
+        pointer = {"container": "serving", "env": "MODEL_URI"}
+        body["spec"]["serving"] = [{"targetRef": {"name": name}, "pointer": pointer} for name in names]
+        store.put(body)
+        return Key("ModelVersion", "fraud", f"v{number}")
+
+    one, two, both, far, none = claims(1, "a"), claims(2, "b"), claims(3, "b", "a"), claims(4, "c"), claims(5)
+    groups = {key.name: group_of(store, controllers, key) for key in (one, two, both, far, none)}
+    assert groups["v1"] == groups["v2"] == groups["v3"]
+    assert len({groups["v1"], groups["v4"], groups["v5"]}) == 3

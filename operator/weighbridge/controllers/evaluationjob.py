@@ -27,7 +27,7 @@ class EvaluationJobController:
     def __init__(self, evaluator_image: str, reporter_image: str) -> None:
         self._evaluator_image, self._reporter_image = evaluator_image, reporter_image
 
-    def group(self, resource: EvaluationJob) -> str:
+    def group(self, resource: EvaluationJob, store: Store) -> str:  # noqa: ARG002
         return str(resource.key)
 
     def urgent(self, resource: EvaluationJob) -> bool:  # noqa: ARG002

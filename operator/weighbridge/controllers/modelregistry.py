@@ -16,7 +16,7 @@ class ModelRegistryController:
 
     kind = ModelRegistry
 
-    def group(self, resource: ModelRegistry) -> str:
+    def group(self, resource: ModelRegistry, store: Store) -> str:  # noqa: ARG002
         return str(resource.key)
 
     def urgent(self, resource: ModelRegistry) -> bool:  # noqa: ARG002

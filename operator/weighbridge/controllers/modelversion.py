@@ -31,8 +31,15 @@ class ModelVersionController:
         changed for any version."""
         self._watched, self._hold = frozenset(watched), _HOLD if hold else ""
 
-    def group(self, resource: ModelVersion) -> str:
-        return f"{self.kind.info.kind} {resource.metadata.namespace}"
+    def group(self, resource: ModelVersion, store: Store) -> str:
+        """By target: all versions that claim it, and those that claim another target of one of them. Others do not wait."""
+        namespace, found = resource.metadata.namespace, set(_named(resource))
+        todo = list(found)
+        while todo:
+            more = {each for version in store.claimants(namespace, *todo.pop()) for each in _named(version)} - found
+            found |= more
+            todo += more
+        return f"{namespace} {'/'.join(min(found))}" if found else str(resource.key)
 
     def urgent(self, resource: ModelVersion) -> bool:
         return any(state.state in HOLDING for state in resource.status.serving)
@@ -105,6 +112,11 @@ class ModelVersionController:
 
 def _rivals(version: ModelVersion, store: Store) -> tuple[ModelVersion, ...]:
     """The other versions that name a target of this one."""
-    targets = {(entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving}
-    found = {each.metadata.name: each for target in targets for each in store.claimants(version.metadata.namespace, *target)}
+    namespace = version.metadata.namespace
+    found = {each.metadata.name: each for target in _named(version) for each in store.claimants(namespace, *target)}
     return tuple(each for name, each in sorted(found.items()) if name != version.metadata.name)
+
+
+def _named(version: ModelVersion) -> set[tuple[str, str]]:
+    """Kind and name of the targets in its spec."""
+    return {(entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving}

@@ -99,8 +99,8 @@ class Controller(Protocol[R, Observed]):
 
     kind: type[R]
 
-    def group(self, resource: R) -> str:
-        """Passes of one group never run at the same time (e.g. all claims of a namespace)."""
+    def group(self, resource: R, store: Store) -> str:
+        """Passes of one group never run at the same time (e.g. all claims on one target)."""
         ...
 
     def urgent(self, resource: R) -> bool:

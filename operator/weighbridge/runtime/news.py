@@ -70,4 +70,4 @@ class News:
 def group_of(store: ObjectStore, controllers: Controllers, key: Key) -> str:
     """The serialisation group of a key: its controller's word, or the key itself where the object cannot be read."""
     content = store.get(key)
-    return controllers[key.kind].group(content) if isinstance(content, Resource) and key.kind in controllers else str(key)
+    return controllers[key.kind].group(content, store) if isinstance(content, Resource) and key.kind in controllers else str(key)
