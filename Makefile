@@ -32,15 +32,12 @@ test: test-unit test-e2e ## All tests: unit, property, contract, real API server
 test-unit: ## Everything that needs no cluster
 	@e2e/tools/unit
 
-test-e2e: ## The loop on the cluster
+test-e2e: ## Everything on the cluster: the loop, pre-flight, each trigger of a rollback, each kind of target
 	@e2e/test
 
-.PHONY: test-promotion explore
+.PHONY: explore
 explore: ## Every state of small worlds, with the real decisions, and what was found in each
 	@$(PYTHON) -m pytest -s tests/exploration
-
-test-promotion: ## What takes a target away, and every kind of target, on the cluster (compiles Argo Rollouts once)
-	@e2e/test e2e/test_5_promotion.py e2e/test_5_targets.py
 
 .PHONY: check format generate requirements
 check: ## Style, types, import layers, generated files

@@ -157,7 +157,7 @@ async def test_the_operator_survives_and_misses_nothing(
         await until(lambda: running.heard_of("ModelRegistry", "before") > known, 20)
         assert not running.failed.done()
         # What gave up must be gone: it would watch for ever beside its successor.
-        await until(lambda: proxy.streams(PLURAL) == 1 and len(lives()) == 1)
+        await until(lambda: proxy.streams(PLURAL) == 1 and len(lives()) == 2)  # one for our own kinds, one for workloads
     await until(lambda: not lives())
 
 
