@@ -1,10 +1,11 @@
-"""What the README shows is what the API server takes."""
+"""What the README and the page on gates show is what the API server takes."""
 
 import re
 from pathlib import Path
 
 import yaml
 
+from weighbridge.api.base import API_VERSION
 from weighbridge.runtime.cluster import Cluster
 
 README = Path(__file__).parents[2] / "README.md"
@@ -18,6 +19,19 @@ async def test_the_first_yaml_is_taken(cluster: Cluster, namespace: str) -> None
         created = await cluster.create({**body, "metadata": {**body["metadata"], "namespace": namespace}})
         for field, value in body["spec"].items():
             assert field in created["spec"], value
+
+
+async def test_the_gate_of_the_docs_is_taken(cluster: Cluster, namespace: str) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (README.parent / "docs" / "gates.md").read_text(encoding="utf-8"), re.DOTALL)
+    gate = yaml.safe_load(block)["gate"]
+    spec = {
+        "model": {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"},
+        "evaluator": {"engine": "container", "image": "engine:1"},
+        "gate": gate,
+    }
+    body = {"apiVersion": API_VERSION, "kind": "EvaluationJob", "metadata": {"name": "docs", "namespace": namespace}, "spec": spec}
+    created = await cluster.create(body)
+    assert created["spec"]["gate"] == [{"minSamples": 1, **rule} for rule in gate]
 
 
 def test_every_file_and_target_it_names_exists() -> None:

@@ -16,6 +16,7 @@ MLFLOW = {"mlflow": {"url": "https://mlflow.example.com/path"}}
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}
 ONE_REFERENCE = "exactly one of version, alias (MLflow) and revision"
 RULE = {"metric": "accuracy", "min": 0.9}
+EVERY_SLICE = {**RULE, "direction": "maximize", "slices": "Every", "standardErrors": 2, "minSamples": 200}
 DATASET = {"name": "holdout", "registryRef": {"name": "mlflow"}, "path": "fraud-holdout"}
 INSTEAD = {**DATASET, "fallback": [{"registryRef": {"name": "mlflow"}, "path": "older"}]}
 EVALUATOR = {"parameters": {"targets": "is_fraud"}}
@@ -89,6 +90,36 @@ BAD_SERVING: list[tuple[dict[str, Any], str]] = [
     (probed(httpGet={"port": 8080}, period="1s"), "probe every 5s at the most"),
 ]
 HUB_MODEL = {"registryRef": {"name": "hub"}, "name": "org/model", "revision": "main"}
+GATES: list[tuple[list[dict[str, Any]], str]] = [
+    ([{"metric": "accuracy"}], "set min, max or both"),
+    ([{**RULE, "max": 0.1}], "min must not be above max"),
+    ([{"metric": "accuracy", "direction": "maximize", "max": 0.9}], "the bar contradicts the direction"),
+    ([{**RULE, "direction": "minimize"}], "the bar contradicts the direction"),
+    ([{**RULE, "direction": "up"}], "spec.gate[0].direction"),
+    ([{**RULE, "slice": "new", "slices": "Every"}], "slice names one slice, slices means every one"),
+    ([{**RULE, "slices": "*"}], "spec.gate[0].slices"),
+    ([{**RULE, "standardErrors": 0}], "standardErrors must be above 0"),
+    ([{**RULE, "standardErrors": 11}], "spec.gate[0].standardErrors"),
+    ([{"metric": "accuracy", "max": 0.8}, RULE], "two rules on one metric and slice can never both hold"),
+    ([RULE, {"metric": "accuracy", "max": 0.8}], "two rules on one metric and slice can never both hold"),
+    ([EVERY_SLICE, {"metric": "accuracy", "slice": "new", "max": 0.8}], "two rules on one metric and slice can never both hold"),
+    ([{**RULE, "slice": "new"}, {"metric": "accuracy", "slices": "Every", "max": 0.8}], "two rules on one metric and slice"),
+    ([{**RULE, "slice": "new"}, {"metric": "accuracy", "slice": "new", "max": 0.8}], "two rules on one metric and slice"),
+]
+NO_CONTRADICTION = [
+    RULE,
+    EVERY_SLICE,
+    {**RULE, "max": 0.9, "direction": "minimize"},
+    {"metric": "loss", "max": 0.2, "direction": "minimize", "standardErrors": 0.5},
+    {"metric": "recall", "max": 0.8, "slice": "new"},
+    {"metric": "recall", "min": 0.9, "slice": "old"},
+    {"metric": "recall", "min": 0.9},
+    {"metric": "f1", "max": 0.5},
+    {"metric": "f1", "min": 0.9, "slices": "Every"},
+]
+# As many rules as there may be, each pair compared to the end: admission has a budget.
+LARGEST_GATE = [{"metric": "m" * 128, "slice": f"{each:0128}", "min" if each % 2 else "max": each % 2} for each in range(64)]
+LARGEST = [{**EVALUATION, "name": f"e{each}", "template": {**EVALUATION["template"], "gate": LARGEST_GATE}} for each in range(8)]
 GOOD = {
     "ModelRegistry": {**MLFLOW, "writeBack": {"aliases": {"Production": "champion"}}, "pollInterval": "1m30s"},
     "EvaluationJob": {"model": MODEL, "gate": [RULE], "evaluator": CONTAINER},
@@ -120,8 +151,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "fallback": {"models": [MODEL] * 5}}, "spec.fallback.models"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "container"}}, "set evaluator.image"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "guess"}}, "spec.evaluator.engine"),
-    ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy"}]}, "set min, max or both"),
-    ("EvaluationJob", {"model": MODEL, "gate": [{"metric": "accuracy", "min": 2, "max": 1}]}, "min must not be above max"),
+    *(("EvaluationJob", {"model": MODEL, "gate": gate, "evaluator": CONTAINER}, message) for gate, message in GATES),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
     ("EvaluationJob", {"model": {**MODEL, "name": "two\nlines"}}, "spec.model.name"),
@@ -152,6 +182,8 @@ def body(kind: str, spec: dict[str, Any], namespace: str, name: str = "it") -> d
 
 
 ALSO_GOOD = [
+    ("ModelVersion", {**VERSION, "evaluations": LARGEST}),
+    ("EvaluationJob", {"model": MODEL, "gate": NO_CONTRADICTION, "evaluator": CONTAINER}),
     *(("ModelVersion", {**VERSION, "serving": [serving]}) for serving in GOOD_SERVING),
     ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Refuse", "webhookSecretRef": {"name": "hook"}}),
     (

@@ -14,6 +14,7 @@ from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.names import job_name
 from weighbridge.core.plan import Create, Delete, Plan
+from weighbridge.core.policy import policy_hash
 from weighbridge.core.subjects import registry_not_found
 
 from .things import START, dataset_pin, evaluation_job, registry, snapshot
@@ -155,6 +156,22 @@ def test_the_end_of_the_job_is_a_verdict(facts: dict[str, Any], verdict: str, re
     assert ready(plan)[1] == reason
     assert (ready(plan)[0] == "True") == (verdict == "Passed")
     assert plan.actions == ()
+
+
+def test_the_verdict_keeps_the_gate_it_was_reached_under_and_distrusts_a_cut_result() -> None:
+    every = {"metric": "accuracy", "min": 0.9, "slices": "Every"}
+    job = evaluation_job(gate=[every])
+    job = with_status(job, look(job).status)
+    metrics = (RESULTS.metrics[0].model_copy(update={"slice": "new"}),)
+    for truncated, result in ((0, "Passed"), (1, "Error")):
+        report = RESULTS.model_copy(update={"metrics": metrics, "truncated": truncated})
+        status = look(job, job=running("Complete"), report=report).status
+        assert status.verdict is not None
+        assert (status.verdict.result, status.score) == (result, "accuracy 0.95")
+        assert status.verdict.policy_hash == policy_hash(job.spec.gate)
+    nothing = look(job, job=running("Complete")).status.verdict
+    assert nothing is not None
+    assert nothing.policy_hash is None
 
 
 def test_a_running_job_is_followed_and_one_deleted_while_it_ran_is_an_error() -> None:

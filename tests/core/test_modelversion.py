@@ -8,7 +8,8 @@ import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.base import Key
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus
+from weighbridge.api.gate import Verdict
 from weighbridge.api.modelversion import FINALIZER
 from weighbridge.api.serving import TargetRef
 from weighbridge.core.conditions import find

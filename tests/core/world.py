@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from weighbridge.api import EvaluationJob, ModelVersion
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus
+from weighbridge.api.gate import Verdict
 from weighbridge.api.references import ModelPin
 from weighbridge.api.serving import TargetRef
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, TargetState

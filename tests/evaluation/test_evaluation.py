@@ -14,7 +14,8 @@ from tests.evaluation.tasks import REGISTERED, dataset, hub_identity, hub_task, 
 from tests.registries.hubserver import DATASETS, MODELS, Asked, Hub, Server
 from tests.registries.mlflowserver import MlflowServer
 from weighbridge.api import ModelRegistry
-from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel, Results, Verdict
+from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel, Results
+from weighbridge.api.gate import Verdict
 from weighbridge.core.gate import judge
 from weighbridge.core.pin import records_fingerprint
 from weighbridge.evaluation import task as task_module

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from tests.core.things import TARGET, model_version, registry, resolved, snapshot, target
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.annotations import ALERT, HOLD, REASON, RETRY, ROLLBACK
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Verdict
+from weighbridge.api.evaluationjob import EvaluationJobStatus
+from weighbridge.api.gate import Verdict
 from weighbridge.api.modelversion import FINALIZER, ModelVersionStatus
 from weighbridge.api.serving import TargetRef
 from weighbridge.core.election import claim

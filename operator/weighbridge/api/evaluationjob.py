@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
+from .gate import Direction, Gate, MetricName, Verdict
 from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
 
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-MetricName = Annotated[str, Field(min_length=1, max_length=128)]
-VerdictName = Literal["Passed", "Failed", "Inconclusive", "Error"]
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
 _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
 _NO_PART = 'devices such as nvidia.com/gpu are whole: write "1"'
@@ -63,31 +62,6 @@ class Scheduling(ApiModel):
     """Priority class of the pod."""
 
 
-class GateRule(ApiModel):
-    """A bar that one metric must clear. A metric that is missing, not a number or measured on nothing never clears it."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Cel("has(self.min) || has(self.max)", "set min, max or both: a rule without a bar decides nothing"),
-            Cel("!has(self.min) || !has(self.max) || self.min <= self.max", "min must not be above max"),
-        )
-    )
-
-    metric: MetricName
-    """Name of the metric, as the engine reports it."""
-    slice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
-    """Part of the data the metric is taken on; without one, the whole."""
-    min: float | None = None
-    """Lowest value that passes."""
-    max: float | None = None
-    """Highest value that passes."""
-    min_samples: Annotated[int, Field(ge=1, le=1_000_000_000)] = 1
-    """Fewest samples the metric must rest on; fewer is inconclusive."""
-    unit: Annotated[str, Field(min_length=1, max_length=32)] | None = None
-    """Unit the metric must be reported in (`ratio`, `seconds`, …); another unit is an error, never a pass."""
-
-
-Gate = Annotated[tuple[GateRule, ...], Field(max_length=64)]
 Datasets = Annotated[
     tuple[DatasetReference, ...],
     Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
@@ -159,7 +133,7 @@ class Metric(ApiModel):
 
     name: MetricName
     value: float
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     """Which way is better."""
     n: Annotated[int, Field(ge=0)]
     """Number of samples it rests on."""
@@ -181,28 +155,6 @@ class Results(ApiModel):
     """SHA-256 of the engine's result document."""
     truncated: Annotated[int, Field(ge=0)] = 0
     """How many metrics, from the end of the document, did not fit into the reporter's message."""
-
-
-class GateLine(ApiModel):
-    """How one gate rule came out, with the numbers it used."""
-
-    rule: Annotated[str, Field(max_length=256)]
-    """The rule in words."""
-    verdict: VerdictName
-    """How it came out."""
-    value: float | None = None
-    """The value it was held against."""
-    message: Text = ""
-    """Why."""
-
-
-class Verdict(ApiModel):
-    """The outcome of the evaluation."""
-
-    result: VerdictName
-    """The worst of all lines."""
-    lines: Annotated[tuple[GateLine, ...], Field(max_length=64)] = ()
-    """One line per gate rule."""
 
 
 class ResolvedModel(ModelPin):

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from .base import GROUP, ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
-from .evaluationjob import EvaluationTemplate, VerdictName
+from .evaluationjob import EvaluationTemplate
+from .gate import VerdictName
 from .modelregistry import Stage
 from .references import Digest, Lineage, LineagePart, ModelPin, ModelReference
 from .serving import Serving

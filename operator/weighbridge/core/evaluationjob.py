@@ -11,12 +11,11 @@ from ..api.base import Condition, seconds
 from ..api.evaluationjob import (
     EvaluationJob,
     EvaluationJobStatus,
-    GateLine,
     JobState,
     Resolved,
     Results,
-    Verdict,
 )
+from ..api.gate import GateLine, Verdict
 from ..api.modelregistry import ModelRegistry
 from .conditions import Draft, Summary, find, settle, stamp
 from .evaluationfacts import EvaluationFacts, ResultProblem
@@ -154,7 +153,7 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     pins = job.status.resolved
     if isinstance(report, Results):
         results = report.model_copy(update={"model": pins.model.uri if pins else ""})
-        verdict = judge(job.spec.gate, report.metrics)
+        verdict = judge(job.spec.gate, report.metrics, report.truncated)
         worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
         message = worst.message if worst else "no gate rule: nothing was asked"
         reason = {"Passed": "GatePassed", "Failed": "GateFailed", "Inconclusive": "Inconclusive", "Error": "GateError"}[
@@ -175,7 +174,7 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     ttl = seconds(job.spec.ttl_after_finished)
     plan = _plan(job, now, summary, drafts, phase=verdict.result, job_state=state, requeue=ttl)
     status = plan.status.model_copy(
-        update={"results": results, "verdict": verdict, "score": score(job.spec.gate, results.metrics) if results else ""}
+        update={"results": results, "verdict": verdict, "score": score(job.spec.gate, verdict) if results else ""}
     )
     return Plan(status=status, requeue_after=ttl)
 

@@ -1,0 +1,73 @@
+"""What a gate asks, before anything is measured: its rules in words, what is wrong with them, and the fingerprint of them all."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..api.gate import Direction, GateRule
+
+
+def words(rule: GateRule) -> str:
+    """The rule as people say it."""
+    where = " on every slice" if rule.slices else f" on {rule.slice}" if rule.slice else ""
+    sure = "" if rule.standard_errors is None else f" by {rule.standard_errors:.12g} standard errors"
+    return f"{rule.metric}{where} {bar(rule)}{sure}"
+
+
+def bar(rule: GateRule) -> str:
+    """What the value must be."""
+    bars = [f"at least {rule.min:.12g}"] if rule.min is not None else []
+    bars += [f"at most {rule.max:.12g}"] if rule.max is not None else []
+    return " and ".join(bars)
+
+
+def policy_hash(gate: Sequence[GateRule]) -> str:
+    """The same for two gates that ask the same: the order of rules, a rule said twice and the spelling of numbers do not count."""
+    asked = sorted({json.dumps(_canonical(rule), sort_keys=True) for rule in gate})
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def wrong(rule: GateRule, gate: Sequence[GateRule]) -> str | None:
+    """Why no measurement could clear the rule as it is written, by itself or beside the others; None where one could.
+
+    Admission refuses nearly all of this with the same words; it does not see objects that were made under older schemas.
+    """
+    if rule.min is None and rule.max is None:
+        return f"the rule on {rule.metric} has no bar"
+    if not all(math.isfinite(each) for each in (rule.min, rule.max) if each is not None):
+        return f"the bar on {rule.metric} is not a finite number"
+    if rule.standard_errors is not None and not 0 < rule.standard_errors <= 10:
+        return f"standardErrors of the rule on {rule.metric} must be above 0 and at most 10"
+    if rule.slice is not None and rule.slices is not None:
+        return f"the rule on {rule.metric} names one slice and means every one: set slice or slices"
+    if rule.min is not None and rule.max is not None and rule.min > rule.max:
+        return f"the rule on {rule.metric} can never hold: its min is above its max"
+    if rule.direction is not None and wrong_side(rule, rule.direction):
+        return f"the rule contradicts itself: {rule.metric} is one to {rule.direction}, and the only bar is {bar(rule)}"
+    rivals = sorted(words(other) for other in gate if _meet(rule, other) and (_above(rule, other) or _above(other, rule)))
+    return f"the rules “{words(rule)}” and “{rivals[0]}” can never both hold" if rivals else None
+
+
+def wrong_side(rule: GateRule, direction: Direction) -> bool:
+    """Whether the rule bars good values only and lets every bad one pass."""
+    return (rule.min if direction == "maximize" else rule.max) is None
+
+
+def _meet(one: GateRule, other: GateRule) -> bool:
+    """Whether both hold for one value."""
+    if one.metric != other.metric:
+        return False
+    if one.slices or other.slices:
+        return all(each.slices or each.slice is not None for each in (one, other))
+    return one.slice == other.slice
+
+
+def _above(one: GateRule, other: GateRule) -> bool:
+    return one.min is not None and other.max is not None and one.min > other.max
+
+
+def _canonical(rule: GateRule) -> dict[str, Any]:
+    said = rule.model_dump(by_alias=True, exclude_none=True)  # what is not said stays out: a field of tomorrow changes no hash
+    return {key: value + 0.0 if isinstance(value, float) else value for key, value in said.items()}  # -0.0 is 0.0
