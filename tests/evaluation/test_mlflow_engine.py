@@ -76,7 +76,7 @@ def test_mlflows_metrics_keep_the_result_contract() -> None:
 
 def test_with_more_than_one_dataset_the_slice_tells_which() -> None:
     (metric,) = measured_metrics({"r2_score": 0.5}, rows=7, part="new-customers")
-    assert metric == {"name": "r2", "value": 0.5, "direction": "maximize", "n": 7, "unit": "ratio", "slice": "new-customers"}
+    assert metric == {"name": "r2", "value": 0.5, "direction": "maximize", "n": 7, "slice": "new-customers"}
 
 
 def test_credentials_lose_the_white_space_that_secrets_often_have() -> None:

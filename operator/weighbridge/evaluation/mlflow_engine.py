@@ -22,7 +22,8 @@ from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
 
 _DESCRIPTION = "MLmodel"
 _KINDS = ("classifier", "regressor")
-# MLflow's name of a metric: ours, direction, unit. What is not listed is left out: nobody could say which way is better.
+# MLflow's name of a metric: ours, direction, unit (ratio: 0 to 1, which r2 and percentage errors are not held to). What is not
+# listed is left out: nobody could say which way is better.
 _METRICS = {
     "accuracy_score": ("accuracy", "maximize", "ratio"),
     "f1_score": ("f1", "maximize", "ratio"),
@@ -31,8 +32,8 @@ _METRICS = {
     "roc_auc": ("roc_auc", "maximize", "ratio"),
     "precision_recall_auc": ("precision_recall_auc", "maximize", "ratio"),
     "log_loss": ("log_loss", "minimize", "nats"),
-    "r2_score": ("r2", "maximize", "ratio"),
-    "mean_absolute_percentage_error": ("mean_absolute_percentage_error", "minimize", "ratio"),
+    "r2_score": ("r2", "maximize", None),
+    "mean_absolute_percentage_error": ("mean_absolute_percentage_error", "minimize", None),
     "mean_absolute_error": ("mean_absolute_error", "minimize", None),
     "mean_squared_error": ("mean_squared_error", "minimize", None),
     "root_mean_squared_error": ("root_mean_squared_error", "minimize", None),
