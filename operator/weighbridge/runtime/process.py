@@ -164,7 +164,7 @@ async def operator(
                 news.gone(event.body, Priority.FRESH)
                 return
             if event.type is None:
-                sweep.ask()
+                sweep.ask(event.body["kind"])
             news.seen(event.body, sweep.priority(event.body["kind"]) if event.type is None else Priority.FRESH)
 
         watches = [

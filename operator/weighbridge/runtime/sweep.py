@@ -36,12 +36,15 @@ class Sweep:
         self._cluster, self._store, self._queue, self._news, self._namespaces = cluster, store, queue, news, namespaces
         self._wanted = asyncio.Event()
         self._asked = 0.0
+        self._blind = False
+        """Whether something may be gone of which nothing is remembered, so that only a look at everything can tell."""
         self.complete = False
         """Whether the store has been filled once."""
 
-    def ask(self) -> None:
-        """Wants a sweep soon: the watch has listed anew, so deletions may have passed it by."""
+    def ask(self, kind: str) -> None:
+        """Wants a sweep soon: the watch has listed this kind anew, so deletions may have passed it by."""
         self._asked = asyncio.get_running_loop().time()
+        self._blind = self._blind or kind not in _STORED
         self._wanted.set()
 
     def priority(self, kind: str) -> Priority:
@@ -67,13 +70,12 @@ class Sweep:
         """Sweeps for ever, every few minutes and when asked."""
         while True:
             period = _PERIOD * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, hides nothing
-            asked = True
             try:
                 async with asyncio.timeout(period):
                     await self._wanted.wait()
                     await self._settle()
             except TimeoutError:
-                asked = False
+                self._blind = True
             self._wanted.clear()
             try:
                 await self._sweep()
@@ -83,8 +85,9 @@ class Sweep:
                 await asyncio.sleep(_LONGEST_WAIT)
                 self._wanted.set()
                 continue
-            if not asked:
-                # What the watch has listed anew was taken for news where it was some; nothing else has changed by that.
+            # Of our own kinds everything was taken for news where it was some, and what is gone was missed.
+            if self._blind:
+                self._blind = False
                 self.look_at_all()
 
     def look_at_all(self) -> None:
