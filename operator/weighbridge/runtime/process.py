@@ -27,6 +27,7 @@ from .clock import now
 from .cluster import Cluster, always
 from .connection import Connection, Surroundings
 from .events import Recorder
+from .kinds import watched
 from .leader import Leader
 from .metrics import Metrics
 from .news import News, group_of
@@ -37,7 +38,7 @@ from .reconciler import Reconciler
 from .secrets import Secrets
 from .store import ObjectStore
 from .sweep import Sweep
-from .watch import Event, Watch, watched
+from .watch import Event, Watch
 from .webhooks import Webhooks
 
 _WORKERS = 8
