@@ -111,8 +111,9 @@ async def _answer(options: argparse.Namespace) -> Answer:
                 found = await _followed(desk, version, value, patience, shown=shown)
                 return Answer(found.code, found.result, found.message, {**details, "requestedBy": who, **found.details})
             case "retry":
-                await desk.annotate({RETRY: f"{at} {reason}".strip()})
-                return Answer(_DONE, "Asked", f"{name} is to be tried again; {follow}", details)
+                version = await desk.annotate({RETRY: f"{at} {reason}".strip()})
+                then = f"; it is on hold, so not before `weighbridge release {name}`" if suspended(version) else ""
+                return Answer(_DONE, "Asked", f"{name} is to be tried again{then}; {follow}", details)
             case "hold":
                 await desk.annotate({HOLD: f"{reason} ({who or await desk.user()})"})
                 text = f"nothing is changed for {name} until `weighbridge release {name}`; no rollback either"

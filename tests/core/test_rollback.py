@@ -616,3 +616,30 @@ def test_a_stage_lowered_without_a_word_keeps_no_version_that_fails_its_evaluati
     lowered, judged = staged(version, "Candidate"), {job.metadata.name: job}
     plan = look(lowered, at=LATER, targets=on("models:/model/2"), siblings=(standby(),), evaluations=judged)
     assert repoints(plan) == [("models:/model/1", "Rollback")]
+
+
+def test_what_a_probe_says_is_kept_while_only_numbers_change_and_told_anew_when_it_is_something_else() -> None:
+    there, old = on("models:/model/2"), standby()
+    probe = {"httpGet": {"path": "/ping", "port": 8080}}
+    entry = {"targetRef": TARGET, "pointer": {"container": "server", "env": "MODEL_URI"}, "probe": probe}
+    version = after(model_version("2", serving=[entry]), siblings=(old,))
+
+    def says(text: str) -> str:
+        nonlocal version
+        version = step(version, 5, targets=there, siblings=(old,), probes={REF: ProbeOutcome(1, 0, text)})
+        return next(each.message for each in version.status.conditions if each.type == "Serving")
+
+    assert says("the pod at 10.0.0.1:8080 could not be reached for GET /ping") == says(
+        "the pod at 10.0.0.2:8080 could not be reached for GET /ping"
+    )
+    assert "301" in says("the pod at 10.0.0.2:8080 answered GET /ping with status 301, expected 200")
+
+
+def test_a_version_that_waits_for_its_evaluation_says_for_whom() -> None:
+    evaluations = [{"name": "holdout", "template": {"gate": [{"metric": "accuracy", "min": 0.9}]}}]
+    newer, older = model_version("2", evaluations=evaluations), model_version("1", evaluations=evaluations)
+    newer = newer.model_copy(update={"status": look(newer, evaluations={}).status})
+    plan = look(older, siblings=(newer,), evaluations={})
+    assert condition(plan, "Ready") == ("False", "EvaluationPending")
+    message = next(each.message for each in plan.status.conditions if each.type == "Evaluated")
+    assert newer.metadata.name in message

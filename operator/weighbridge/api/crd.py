@@ -38,6 +38,7 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
     node.pop("title", None)
     if isinstance(node.get("default"), dict):  # an absent member is no null to the API server
         node["default"] = _present(node["default"])
+    _tell_default(node)
     if unknown := set(node) - _KEPT:
         raise ValueError(f"{path}: {', '.join(sorted(unknown))} cannot be expressed in a CRD")
     if "properties" in node:
@@ -47,6 +48,14 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], path: str) -
     if isinstance(node.get("additionalProperties"), dict):
         node["additionalProperties"] = structural(node["additionalProperties"], definitions, f"{path}{{}}")
     return node
+
+
+def _tell_default(node: dict[str, Any]) -> None:
+    """Says the default in the description, since `kubectl explain` shows none."""
+    default = node.get("default")
+    if isinstance(default, str | int | float) and default != "" and "description" in node:
+        text = str(default).lower() if isinstance(default, bool) else default
+        node["description"] = f"{node['description']} Default: {text}."
 
 
 def crd(kind: type[Resource]) -> dict[str, Any]:

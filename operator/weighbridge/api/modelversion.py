@@ -80,7 +80,7 @@ class ModelVersionSpec(ApiModel):
     stage: Stage = "Candidate"
     """The stage this version is wished in. Candidate: weighed only. Staging, Production: serves where `serving` says so."""
     precedence: Annotated[int, Field(ge=-1000, le=1000)] = 0
-    """Goes before the registry's creation time when claims on one target are ordered."""
+    """Goes before the registry's creation time when claims on one target are ordered: the highest goes first."""
     lineage: LineageRequirement = LineageRequirement()
     """Lineage the registry must know."""
     evaluations: Annotated[

@@ -16,6 +16,10 @@ _KNOWN = (
     " 'InferenceService': 'serving.kserve.io/v1beta1'}"
 )
 _NAMES_VERSION = "self.value.contains('{uri}') || self.value.contains('{version}') || self.value.contains('{digest}')"
+_KNOWN_WORDS = (
+    "!self.value.replace('{uri}', '').replace('{name}', '').replace('{version}', '').replace('{digest}', '')"
+    ".matches('[{][A-Za-z_]+[}]')"
+)
 
 
 class TargetRef(ApiModel):
@@ -58,7 +62,7 @@ class Pointer(ApiModel):
             Cel(_ONE_FIELD, "name exactly one field: env, argument, image, imageVolume, selector, configMap or fieldPath"),
             Cel(
                 "(has(self.env) || has(self.argument) || has(self.image)) == has(self.container)",
-                "container goes with env, argument and image, and with nothing else",
+                "name the container for env, argument and image, and for nothing else",
             ),
             Cel(
                 "!(has(self.image) || has(self.imageVolume)) || self.value != '{uri}'",
@@ -69,6 +73,7 @@ class Pointer(ApiModel):
                 "a label takes no registry address and no digest: write value, such as v{version}",
             ),
             Cel(_NAMES_VERSION, "the value must name the version: use {uri}, {version} or {digest}"),
+            Cel(_KNOWN_WORDS, "the value has a word in braces that is none of {uri}, {name}, {version} and {digest}"),
         )
     )
 

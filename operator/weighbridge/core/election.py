@@ -62,15 +62,24 @@ def winner(claims: Iterable[Claim]) -> Claim | None:
 def may_evaluate(name: str, claims: Iterable[Claim]) -> bool:
     """Whether a claim's evaluation is worth a GPU now: every newer claim is decided, and at most one of them is eligible, so that
     this one would win or be the standby kept ready for rollback."""
+    return waits_for(name, claims) is None
+
+
+def waits_for(name: str, claims: Iterable[Claim]) -> str | None:
+    """The claim that has to be decided before this one is evaluated; empty where two that are eligible go before it; None where it
+    may be evaluated now."""
     everyone = tuple(claims)
     mine = next((claim for claim in everyone if claim.name == name), None)
     if mine is None:
-        return True
-    if any(claim.undecided and claim.created_at is None for claim in everyone if claim.name != name):
-        return False  # it may turn out to be the newest
+        return None
     ordered = newest_first(everyone)
     newer = ordered[: ordered.index(mine)]
-    return not any(claim.undecided for claim in newer) and sum(claim.eligible for claim in newer) <= 1
+    unknown = [claim for claim in everyone if claim.undecided and claim.created_at is None and claim.name != name]
+    # One that is not resolved yet may turn out to be the newest.
+    undecided = [*unknown, *(claim for claim in newer if claim.undecided)]
+    if undecided:
+        return undecided[0].name
+    return "" if sum(claim.eligible for claim in newer) > 1 else None
 
 
 def claim(version: ModelVersion, target: TargetRef) -> Claim | None:

@@ -65,19 +65,25 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     stuck = [job for job in jobs if job.status.phase == "Waiting"]
     if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
+    unscheduled = [job for job in jobs if (ready := find(job.status.conditions, "Ready")) and ready.reason == "Unschedulable"]
+    if unscheduled and (ready := find(unscheduled[0].status.conditions, "Ready")):
+        text = f"EvaluationJob {unscheduled[0].metadata.name} waits: {ready.message}"
+        return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, text), tuple(start))
     # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.
     names = ", ".join(state.job for state in states if state.verdict is None)
     draft = Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}")
     return Evaluated(tuple(states), draft, tuple(start))
 
 
-def in_turn(evaluated: Evaluated, *, mine: bool) -> Evaluated:
-    """With nothing to start where it is another version's turn."""
-    if mine or not evaluated.start:
+def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
+    """With nothing to start where it is another version's turn: that one's name, or an empty one where it needs none now."""
+    if before is None or not evaluated.start:
         return evaluated
     draft = evaluated.draft
     if draft.reason == "EvaluationRunning":
-        draft = Draft("Evaluated", None, "EvaluationPending", "its evaluations begin when every newer version is decided")
+        idle = "not evaluated now: it is archived, or two versions that may serve go before it"
+        text = f"its evaluations begin once {before} is decided" if before else idle
+        draft = Draft("Evaluated", None, "EvaluationPending", text)
     return Evaluated(evaluated.states, draft)
 
 

@@ -78,7 +78,8 @@ def as_loser(situation: Situation, last: ServingState, target: TargetState, won:
             text = f"{where} is to be given to the newer {won.value}"
             return Outcome(last, Draft("Serving", True if last.state == "Serving" else None, "Outranked", text))
         state = _ended(situation, last, "Superseded")
-        return Outcome(state, Draft("Serving", False, "Superseded", f"{where} serves the newer {won.value}"))
+        text = f"{where} {'serves' if won.serves else 'is being given to'} {won.value}, which goes before this version"
+        return Outcome(state, Draft("Serving", False, "Superseded", text))
     state = _ended(situation, last, "Waiting")
     return Outcome(state, Draft("Serving", False, "NotEligible", "this version may not serve yet"), actions)
 

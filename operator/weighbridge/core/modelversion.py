@@ -7,7 +7,7 @@ from ..api.base import seconds
 from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Requests
 from ..api.serving import Serving, TargetRef
 from .conditions import Draft, Summary, settle, stamp
-from .election import Claim, claim, may_evaluate, pointer_value, suspended
+from .election import Claim, claim, pointer_value, suspended, waits_for
 from .evaluations import Evaluated, evaluate, in_turn
 from .facts import Absent, Failed, Known
 from .plan import Action, Plan
@@ -40,7 +40,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     resolution = resolve(asked, facts)
     evaluated = evaluate(asked, resolution.pin, facts)
     me = _so_far(asked, resolution, evaluated, now)
-    evaluated = in_turn(evaluated, mine=_my_turn(me, facts))
+    evaluated = in_turn(evaluated, _before(me, facts))
     claimed = [entry for entry in entries(me) if not _left(me, entry, facts, now)]
     rivals = [_claims(me, entry.target_ref, facts) for entry in claimed]
     outcomes = [_serve(me, entry, claims, resolution, facts=facts, now=now) for entry, claims in zip(claimed, rivals, strict=True)]
@@ -149,12 +149,14 @@ def _confirmed(version: ModelVersion, facts: VersionFacts, now: datetime) -> Hol
             return Hold(Draft("Serving", None, "Checking", "asking the registry once more before the promotion"), _ASK_AGAIN)
 
 
-def _my_turn(version: ModelVersion, facts: VersionFacts) -> bool:
-    """Evaluations run newest claim first; a version that claims nothing waits for nobody."""
+def _before(version: ModelVersion, facts: VersionFacts) -> str | None:
+    """Evaluations run newest claim first: the version whose turn it is, if it is not this one's (see `waits_for`). A version that
+    claims nothing waits for nobody."""
+    if version.spec.stage == "Archived":
+        return ""
     name = version.metadata.name
-    return version.spec.stage != "Archived" and all(
-        may_evaluate(name, _claims(version, entry.target_ref, facts)) for entry in entries(version)
-    )
+    found = (waits_for(name, _claims(version, entry.target_ref, facts)) for entry in entries(version))
+    return next((each for each in found if each is not None), None)
 
 
 def _aged(version: ModelVersion, drift: list[tuple[DriftType, str]], now: datetime) -> tuple[Drift, ...]:

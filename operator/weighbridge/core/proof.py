@@ -3,6 +3,7 @@
 Evidence against a version is what was seen and lasts: pods that crash, wrong answers. Silence is none once a version is proved.
 """
 
+import re
 from datetime import datetime
 
 from ..api.base import seconds
@@ -22,6 +23,7 @@ _ON_ITS_WAY = ("", "Observing", "RollingOut")
 """What a rollout says of itself that is no trouble; it changes with every pod and is not repeated in status."""
 _ROLLBACKS = 2
 """Versions that may fail on a target within an hour before a way back is kept whatever it does: the fault is elsewhere."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)*(e-?[0-9]+)?")
 _WINDOW = 30.0
 """Seconds for which trouble must last where no probe says how long."""
 
@@ -88,10 +90,12 @@ def _watch(situation: Situation, state: ServingState, target: TargetState) -> Ou
 
 
 def _steady(situation: Situation, draft: Draft) -> Draft:
-    """The draft, in the words in which the same was said before: what pods answer may change with every question."""
+    """The draft, in the words in which the same was said before, as long as nothing but numbers differs: what pods answer may
+    change with every question."""
     last = find(situation.version.status.conditions, "Serving")
-    said = last is not None and last.reason == draft.reason and last.message
-    return Draft(draft.type, draft.status, draft.reason, last.message) if last is not None and said else draft
+    if last is None or last.reason != draft.reason or _NUMBER.sub("0", last.message) != _NUMBER.sub("0", draft.message):
+        return draft
+    return Draft(draft.type, draft.status, draft.reason, last.message)
 
 
 def _serving(situation: Situation, state: ServingState, target: TargetState) -> Outcome:

@@ -35,7 +35,8 @@ def release(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
             continue  # not ours to hand over
         if target.pointer == pointer_value(entry, pin) and (won is None or won.value != target.pointer):
             if won is None:
-                waiting.append(f"{where} serves this version and no other is eligible; delete {where} or add a version first")
+                text = f"{where} serves this version and no other is eligible"
+                waiting.append(f"{text}; add a version, delete {where}, or take its entry out of spec.serving to leave it as it is")
             else:
                 value = won.value
                 if may_hand_over(entry, won) and not facts.hold and not suspended(version):

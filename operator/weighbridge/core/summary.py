@@ -53,8 +53,9 @@ def _unnamed(version: ModelVersion) -> Draft:
     named = {target_name(entry.target_ref) for entry in version.spec.serving}
     dropped = [state.target for state in version.status.serving if state.state in HOLDING and state.target not in named]
     if dropped:
-        text = f"{dropped[0]} was told to serve this version, and spec.serving names it no more: nobody watches it for this version"
-        return Draft("Serving", False, "EntryRemoved", f"{text}; put the entry back, or give the target to another version")
+        text = f"{dropped[0]} was told to serve this version until spec.serving named it no more"
+        rest = "another version takes it if one may, else it stays as it is and unwatched; put the entry back if this was not meant"
+        return Draft("Serving", False, "EntryRemoved", f"{text}: {rest}")
     last = find(version.status.conditions, "Serving")
     if last is not None and last.reason == "EntryRemoved" and last.observed_generation == version.metadata.generation:
         return Draft("Serving", False, last.reason, last.message)
@@ -97,7 +98,9 @@ def summarise(view: View) -> tuple[Summary, str]:
     if not view.outcomes and (said := _gone(view)) is not None:
         return said
     if evaluated.status is None and not view.holds:
-        return Summary("InProgress", evaluated.reason, evaluated.message), "Evaluating"
+        blocked = next((each.draft.message for each in view.outcomes if each.state.state == "Blocked"), "")
+        later = f"; it could not serve then: {blocked}" if blocked else ""
+        return Summary("InProgress", evaluated.reason, f"{evaluated.message}{later}"), "Evaluating"
     if not view.outcomes:
         dropped = _unnamed(version)
         if dropped.reason == "EntryRemoved":
