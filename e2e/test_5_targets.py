@@ -21,6 +21,8 @@ IMAGE = "weighbridge/scale:{version}"
 Objects = Callable[[str, str], tuple[Body, ...]]
 """The workload and what belongs to it, from its name and the model's."""
 ENV: Body = {"container": "server", "env": "MODEL"}
+SETTLED = 15.0
+"""Seconds within which the node's network follows the pods."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,9 @@ class Tour:
         self._scene.versions.until(f"{name} is {phase}", PATIENCE, self._stage.namespace, name, there)
         if phase == "Serving":
             value = IMAGE.format(version=number) if "image" in target.name else f"models:/{self._stage.model}/{number}"
-            said = self._stage.get(f"http://{target.name}.{self._stage.namespace}.svc:{PORT}/")
+            url = f"http://{target.name}.{self._stage.namespace}.svc:{PORT}/"
+            # A pod that has just gone may be behind the Service for a moment more: then nobody answers, and who answers is right.
+            said = self._stage.kube.until(f"{target.name} answers", SETTLED, lambda: self._stage.get(url))
             assert said == {"model": value, "good": True}, f"{target.name} answers as {said}"
 
     def _try(self, target: Target, step: Callable[[Target], None]) -> None:
