@@ -13,7 +13,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/venv
 WORKDIR /src
 COPY requirements/build.txt requirements/
-RUN --mount=type=cache,target=/root/.cache/pip /build/bin/pip install --require-hashes -qr requirements/build.txt
+RUN --mount=type=cache,target=/root/.cache/pip /build/bin/pip install --require-hashes --no-deps -qr requirements/build.txt
 
 FROM build AS package
 COPY pyproject.toml README.md LICENSE ./
@@ -23,14 +23,14 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation -qw /wheel .
 FROM build AS operator-build
 COPY requirements/operator.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes -qr requirements/operator.txt
+    /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes --no-deps -qr requirements/operator.txt
 COPY --from=package /wheel /wheel
 RUN /build/bin/pip --python /opt/venv/bin/python3 install --no-deps -q /wheel/*.whl
 
 FROM build AS evaluator-build
 COPY requirements/evaluator.txt requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes -qr requirements/evaluator.txt
+    /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes --no-deps -qr requirements/evaluator.txt
 COPY --from=package /wheel /wheel
 RUN /build/bin/pip --python /opt/venv/bin/python3 install --no-deps -q /wheel/*.whl
 COPY e2e/demo/training /opt/demo

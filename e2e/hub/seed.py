@@ -1,7 +1,8 @@
 """Fills a Hub with the demo's classifier and its data, then serves it. Runs in the evaluator image, beside hubserver.py.
 
-Repositories: `demo/tumour-classifier` (an MLflow model with a card), `demo/gated-classifier` (the same, handed out to nobody), and
-the dataset `demo/holdout` (training and held-out table). The token `hf_demo_reader` may read all but the gated one.
+Repositories: `demo/tumour-classifier` (an MLflow model with a card), `demo/gated-classifier` (the same, handed out to nobody), the
+dataset `demo/holdout` (training and held-out table), and of the files beside this program the language model `demo/next-word` and the
+dataset `demo/questions`. The token `hf_demo_reader` may read all but the gated one.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from mlflow.models import infer_signature
 from train import TARGET, all_measurements, data
 
 CLASSIFIER, GATED, HOLDOUT = "demo/tumour-classifier", "demo/gated-classifier", "demo/holdout"
+LANGUAGE_MODEL = ("demo/next-word", ("model.onnx", "tokenizer.json", "tokenizer_config.json"))
+QUESTIONS = ("demo/questions", ("next-word.yaml", "next-word.jsonl"))
 READER = "hf_demo_reader"
 CARD = {"base_model": "demo/base-classifier", "datasets": [HOLDOUT], "license": "apache-2.0", "library_name": "mlflow"}
 
@@ -67,6 +70,10 @@ def fill(hub: Hub) -> None:
     for name, gated in ((CLASSIFIER, False), (GATED, "manual")):
         hub.create_repo(MODELS, name, gated=gated)
         say(f"model {name} at {hub.commit(MODELS, name, files)}{', gated' if gated else ''}")
+    for kind, (name, beside) in ((MODELS, LANGUAGE_MODEL), (DATASETS, QUESTIONS)):
+        hub.create_repo(kind, name)
+        hub.commit(kind, name, {each: (Path(__file__).parent / each).read_bytes() for each in beside})
+        say(f"{name} of {', '.join(beside)}")
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
 _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
+_NO_TASKS = "engine lm-eval must know what to ask: set evaluator.parameters.tasks to names of tasks, separated by commas"
+_NO_QUESTIONS = "engine lm-eval asks from pinned datasets alone: name in datasets what its tasks read"
 _NO_PART = 'devices such as nvidia.com/gpu are whole: write "1"'
 _NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
 
@@ -21,12 +23,14 @@ class Evaluator(ApiModel):
 
     model_config = ConfigDict(json_schema_extra=rules(Cel("self.engine != 'container' || has(self.image)", _NO_CONTAINER_IMAGE)))
 
-    engine: Literal["mlflow", "container"] = "mlflow"
-    """`mlflow`: `mlflow.models.evaluate` on model and dataset. `container`: any image that keeps the result contract."""
+    engine: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "mlflow"
+    """`mlflow`: `mlflow.models.evaluate` on model and dataset. `lm-eval`: EleutherAI's harness on tasks of the pinned datasets.
+    `container`: any image that keeps the result contract. An operator may bring more; a name it does not know is refused."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Image of the engine. Default for `mlflow`: the evaluator image the operator was installed with."""
+    """Image of the engine. Default for `mlflow` and `lm-eval`: the evaluator image the operator was installed with."""
     parameters: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}
-    """Parameters of the engine. mlflow: `targets` (column of the truth), `modelType` (classifier or regressor)."""
+    """Parameters of the engine (docs/engines.md). mlflow: `targets` (column of the truth), `modelType` (classifier, regressor, …).
+    lm-eval: `tasks` (names, separated by commas), `backend`, `endpoint`, `fewShots`, …"""
 
 
 class Resources(ApiModel):
@@ -75,6 +79,8 @@ class EvaluationTemplate(ApiModel):
         json_schema_extra=rules(
             Cel("self.evaluator.engine != 'mlflow' || size(self.datasets) > 0", _NO_DATASET),
             Cel("self.evaluator.engine != 'mlflow' || 'targets' in self.evaluator.parameters", _NO_TARGETS),
+            Cel("self.evaluator.engine != 'lm-eval' || size(self.datasets) > 0", _NO_QUESTIONS),
+            Cel("self.evaluator.engine != 'lm-eval' || 'tasks' in self.evaluator.parameters", _NO_TASKS),
         )
     )
 

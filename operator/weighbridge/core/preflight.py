@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ..api.evaluationjob import Check, EvaluationJobSpec, Resolved, ResolvedDataset, ResolvedModel
 from ..api.modelregistry import ModelRegistry
 from .checks import Asked, bounded, refusal, registry_checks, subject_checks
+from .engines import BUILT_IN, Engine, unfit
 from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending
 from .subjects import Answers, Subject, not_there, subjects, what
 
@@ -34,13 +35,18 @@ class Examination:
     """Seconds until it makes sense to ask again, where something could not be told."""
 
 
-def examine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], answers: tuple[Answers, ...]) -> Examination:
+def examine(
+    spec: EvaluationJobSpec,
+    registries: Mapping[str, ModelRegistry],
+    answers: tuple[Answers, ...],
+    engines: Mapping[str, Engine] = BUILT_IN,
+) -> Examination:
     """The checks and what follows from them. `registries` are those that exist, by name; `answers` belong to `subjects(spec)`."""
     asked: Asked = [(subject, said) for subject, said in zip(subjects(spec), answers, strict=True)]
     judged = [_chosen(subject, said, registries) for subject, said in asked]
     checks = [*registry_checks(asked), *(check for subject, said in asked for check in subject_checks(subject, said, registries))]
     refused = next(((each.reason, each.message) for each in judged if isinstance(each, Absent)), None)
-    if refused is None and (engine := _engine(spec, registries, judged)) is not None:
+    if refused is None and (engine := _engine(spec, engines, registries, judged)) is not None:
         checks.append(engine)
         refused = (engine.reason, engine.message) if engine.result == "Failed" else None
     said = bounded(checks)
@@ -78,8 +84,13 @@ def _chosen(subject: Subject, answers: Answers, registries: Mapping[str, ModelRe
     return last
 
 
-def _engine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], judged: list[Fact[Any]]) -> Check | None:
-    """Whether the engine can load what was found; None while that is not known."""
+def _engine(
+    spec: EvaluationJobSpec, engines: Mapping[str, Engine], registries: Mapping[str, ModelRegistry], judged: list[Fact[Any]]
+) -> Check | None:
+    """Whether the engine can measure what was found; None while that is not known."""
+    if (wrong := unfit(spec, engines)) is not None:
+        return _unsupported(wrong[1], wrong[0])
+    engine = engines[spec.evaluator.engine]
     found = [each.value for each in judged if isinstance(each, Known)]
     if len(found) < len(judged):
         return None
@@ -89,23 +100,19 @@ def _engine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], ju
         same = sorted(name for name in places if registries[name].spec.kind == kind)
         if len(same) > 1:
             message = f"a pod reads from one registry of each kind, and these are two: {' and '.join(same)}; keep it all in one"
-            return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message[:1024])
-    if spec.evaluator.engine == "mlflow" and "mlflow" not in model.formats:
-        message = (
-            f"engine mlflow loads MLflow models, and {model.pin.name} has no MLmodel file; use engine container with an image that "
-            "loads it, or log the model with MLflow"
-        )
-        return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message[:1024])
-    for pin in found[1:]:
-        if spec.evaluator.engine == "mlflow" and pin.tables not in (1, None):
-            message = f"engine mlflow measures on one table, and dataset {pin.path} holds {pin.tables} (.csv, .parquet, .jsonl); "
-            hint = "name one of them with file" if pin.tables else "give it one"
-            return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=f"{message}{hint}")
+            return _unsupported(message)
+    if (lack := engine.lacks(spec, model, found[1:])) is not None:
+        return _unsupported(lack)
     needed = sum(pin.size or 0 for pin in (model.pin, *found[1:]))
-    if spec.evaluator.engine == "mlflow" and needed > _bytes(spec.scratch):
-        message = f"model and datasets have {needed / 2**30:.1f} GiB, which do not fit into spec.scratch ({spec.scratch}); raise it"
-        return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message)
-    return Check(name="Engine", result="Passed", reason="Available", message=f"engine {spec.evaluator.engine} takes it")
+    if engine.loads(spec) and needed > _bytes(spec.scratch):
+        return _unsupported(
+            f"model and datasets have {needed / 2**30:.1f} GiB, which do not fit into spec.scratch ({spec.scratch}); raise it"
+        )
+    return Check(name="Engine", result="Passed", reason="Available", message=f"engine {engine.name} takes it")
+
+
+def _unsupported(message: str, reason: str = "EngineUnsupported") -> Check:
+    return Check(name="Engine", result="Failed", reason=reason, message=message[:1024])
 
 
 def _bytes(quantity: str) -> int:
