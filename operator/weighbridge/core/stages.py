@@ -23,6 +23,11 @@ def target_name(target: TargetRef) -> str:
     return f"{target.kind}/{target.name}"
 
 
+def named_targets(version: ModelVersion) -> frozenset[tuple[str, str]]:
+    """Kind and name of every target in the spec, whatever its stage."""
+    return frozenset((entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving)
+
+
 def standing(version: ModelVersion, target: TargetRef) -> ServingState | None:
     """What the version's status says of a target."""
     return next((state for state in version.status.serving if state.target == target_name(target)), None)
