@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..api.annotations import HOLD
-from ..api.modelversion import FINALIZER, ModelVersion, Rejection, RollbackTrigger, ServingState
+from ..api.modelversion import FINALIZER, ModelVersion, RollbackTrigger
 from ..api.references import ModelPin
 from ..api.serving import Pointer, Serving, TargetRef
+from ..api.versionstatus import Rejection, ServingState
 from .conditions import find
 from .stages import HOLDING, entries, said_why, standing
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from ..api.base import API_VERSION
 from ..api.evaluationjob import EvaluationJob, EvaluationJobSpec
-from ..api.modelversion import Evaluation, EvaluationState, ModelVersion
+from ..api.modelversion import Evaluation, ModelVersion
 from ..api.references import ModelPin, pinned_source
+from ..api.versionstatus import EvaluationState
 from .conditions import Draft, find
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create

@@ -7,7 +7,8 @@ import re
 from datetime import datetime
 
 from ..api.base import seconds
-from ..api.modelversion import Rejection, RollbackTrigger, ServingState
+from ..api.modelversion import RollbackTrigger
+from ..api.versionstatus import Rejection, ServingState
 from .conditions import Draft, find, stamp
 from .election import reacts
 from .facts import ProbeOutcome, TargetState

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, Rejection, Requests, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import Rejection, Requests, ServingState
 from .conditions import stamp
 from .election import reacts
 from .stages import HOLDING, entries, standing, target_name

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from ..api.annotations import REASON, REQUESTED_BY
 from ..api.base import seconds
 from ..api.modelregistry import Stage
-from ..api.modelversion import ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.serving import Serving, TargetRef
+from ..api.versionstatus import ServingState
 
 _RANK: Mapping[Stage, int] = {"Archived": 0, "Candidate": 1, "Staging": 2, "Production": 3}
 HOLDING = ("Progressing", "Serving")

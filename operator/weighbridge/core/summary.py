@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..api.annotations import REASON
-from ..api.modelversion import DriftType, ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import DriftType, ServingState
 from .conditions import Draft, Summary, find
 from .election import suspended
 from .evaluations import Evaluated

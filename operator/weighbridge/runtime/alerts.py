@@ -16,7 +16,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..api.annotations import ALERT
 from ..api.base import API_VERSION
-from ..api.modelversion import ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import ServingState
 from ..controllers.ports import ClusterError, Store
 from ..core.requests import began_at, counts
 from ..core.stages import HOLDING
