@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob, ModelVersion
-from weighbridge.api.modelversion import RegistryState
+from weighbridge.api.versionstatus import RegistryState
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, Pending
 from weighbridge.core.modelversion import CONFIRMED, confirmed_since
+from weighbridge.core.offers import RESULTS_TAG, results
 from weighbridge.core.plan import Repoint, WriteRegistry
-from weighbridge.core.writeback import RESULTS_TAG, results
 
 from .test_modelversion import after, condition, look, on, serving, verdict
 from .things import START, dataset_pin, model_version, pin, registry, snapshot

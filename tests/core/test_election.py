@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighbridge.core.election import Claim, may_evaluate, newest_first, winner
+from weighbridge.core.election import Claim, newest_first, waits_for, winner
 
 from .things import START
 
@@ -79,10 +79,10 @@ def test_an_older_claim_is_evaluated_only_to_win_or_as_the_one_standby() -> None
     refused = a_claim("refused", eligible=False, created_at=days(2))
     good, better = a_claim("good", created_at=days(3)), a_claim("better", created_at=days(4))
     unresolved = a_claim("unresolved", eligible=False, undecided=True, created_at=None)
-    assert may_evaluate("mine", [mine])
-    assert may_evaluate("mine", [mine, refused])
-    assert may_evaluate("mine", [mine, good])
-    assert not may_evaluate("mine", [mine, pending])
-    assert not may_evaluate("mine", [mine, good, better])
-    assert not may_evaluate("mine", [mine, unresolved])
-    assert may_evaluate("pending", [mine, pending])
+    assert waits_for("mine", [mine]) is None
+    assert waits_for("mine", [mine, refused]) is None
+    assert waits_for("mine", [mine, good]) is None
+    assert waits_for("mine", [mine, pending]) == "pending"
+    assert waits_for("mine", [mine, good, better]) == ""
+    assert waits_for("mine", [mine, unresolved]) == "unresolved"
+    assert waits_for("pending", [mine, pending]) is None

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from weighbridge.api import ModelVersion
-from weighbridge.api.modelversion import FINALIZER, ServingState
+from weighbridge.api.modelversion import FINALIZER
 from weighbridge.api.serving import TargetRef
+from weighbridge.api.versionstatus import ServingState
 from weighbridge.core.facts import Absent, Failed, Known, ModelSnapshot, ProbeOutcome, RolloutState
 from weighbridge.core.plan import Plan, SetFinalizer, Wake, WriteRegistry
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from weighbridge.api import ModelRegistry, ModelVersion
-from weighbridge.api.modelversion import EvaluationState, HistoryEntry, Rejection, ServingState
+from weighbridge.api.versionstatus import EvaluationState, HistoryEntry, Rejection, ServingState
 from weighbridge.core.facts import Failed, Known, Pending, WriteOrder
 from weighbridge.core.plan import WriteRegistry
 from weighbridge.core.versionfacts import VersionFacts

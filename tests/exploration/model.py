@@ -10,8 +10,9 @@ from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.annotations import ALERT, HOLD, REASON, RETRY, ROLLBACK
 from weighbridge.api.evaluationjob import EvaluationJobStatus
 from weighbridge.api.gate import Verdict
-from weighbridge.api.modelversion import FINALIZER, ModelVersionStatus
+from weighbridge.api.modelversion import FINALIZER
 from weighbridge.api.serving import TargetRef
+from weighbridge.api.versionstatus import ModelVersionStatus
 from weighbridge.core.election import claim
 from weighbridge.core.facts import Absent, Failed, Known, Pending, ProbeOutcome, TargetState
 from weighbridge.core.modelversion import decide as real_decide

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from weighbridge.api.base import Condition
-from weighbridge.api.modelversion import ModelVersionStatus, RegistryState, Requests, ServingState
+from weighbridge.api.versionstatus import ModelVersionStatus, RegistryState, Requests, ServingState
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 TICK = timedelta(seconds=15)

@@ -11,7 +11,7 @@ from tests.registries.hubserver import MODELS, Hub, Server, serving
 from weighbridge.api.base import LocalRef
 from weighbridge.api.references import ModelReference
 from weighbridge.core.facts import EvaluationResult, ModelSnapshot, WriteOrder
-from weighbridge.core.writeback import RESULTS_TAG
+from weighbridge.core.offers import RESULTS_TAG
 from weighbridge.registries.base import RegistryFailed
 from weighbridge.registries.credentials import Credentials
 from weighbridge.registries.hub import HubRegistry

@@ -7,7 +7,7 @@ import pytest
 from tests.core.things import START, TARGET
 from tests.registries.benches import Bench
 from weighbridge.api import ModelRegistry, ModelVersion
-from weighbridge.api.modelversion import EvaluationState, ServingState
+from weighbridge.api.versionstatus import EvaluationState, ServingState
 from weighbridge.core.facts import Known
 from weighbridge.core.plan import WriteRegistry
 from weighbridge.core.versionfacts import VersionFacts

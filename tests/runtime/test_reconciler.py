@@ -204,7 +204,7 @@ async def test_an_object_that_cannot_be_read_is_told_so(
     class OtherVersion(ModelRegistry):
         needed: str
 
-    monkeypatch.setitem(store._KINDS, "ModelRegistry", OtherVersion)
+    monkeypatch.setitem(store.STORED, "ModelRegistry", OtherVersion)
     one = bench(always_plan())
     await one.create()
     await one.settle()

@@ -135,8 +135,10 @@ def test_what_is_claimed_no_more_is_forgotten() -> None:
     store.put(version(1, {"name": "a"}))
     store.put(version(2, {"name": "b"}))
     assert (claimants(store, "Deployment", "a"), claimants(store, "Deployment", "b")) == ([], ["v1"])
+    assert store.tied("fraud", "Deployment", "b") == ("Deployment", "b")
     store.remove(version(2, {"name": "b"}))
     assert claimants(store, "Deployment", "b") == []
+    assert not store._ties
     store.put({**version(3, {"name": "b"}, name="v4"), "spec": {"serving": "nonsense"}})
     assert not store._claimants
 

@@ -11,7 +11,7 @@ from ..api.references import pinned_source
 from ..core.facts import Fact, Failed, ModelSnapshot, Pending
 from ..core.modelversion import CONFIRMED, confirmed_since, decide
 from ..core.plan import Plan
-from ..core.stages import HOLDING, entries, standing
+from ..core.stages import HOLDING, entries, named_targets, standing
 from ..core.versionfacts import VersionFacts
 from .ports import Ports, Store
 from .targets import Targets
@@ -33,13 +33,8 @@ class ModelVersionController:
 
     def group(self, resource: ModelVersion, store: Store) -> str:
         """By target: all versions that claim it, and those that claim another target of one of them. Others do not wait."""
-        namespace, found = resource.metadata.namespace, set(_named(resource))
-        todo = list(found)
-        while todo:
-            more = {each for version in store.claimants(namespace, *todo.pop()) for each in _named(version)} - found
-            found |= more
-            todo += more
-        return f"{namespace} {'/'.join(min(found))}" if found else str(resource.key)
+        namespace, named = resource.metadata.namespace, named_targets(resource)
+        return f"{namespace} {'/'.join(store.tied(namespace, *min(named)))}" if named else str(resource.key)
 
     def urgent(self, resource: ModelVersion) -> bool:
         return any(state.state in HOLDING for state in resource.status.serving)
@@ -113,10 +108,5 @@ class ModelVersionController:
 def _rivals(version: ModelVersion, store: Store) -> tuple[ModelVersion, ...]:
     """The other versions that name a target of this one."""
     namespace = version.metadata.namespace
-    found = {each.metadata.name: each for target in _named(version) for each in store.claimants(namespace, *target)}
+    found = {each.metadata.name: each for target in named_targets(version) for each in store.claimants(namespace, *target)}
     return tuple(each for name, each in sorted(found.items()) if name != version.metadata.name)
-
-
-def _named(version: ModelVersion) -> set[tuple[str, str]]:
-    """Kind and name of the targets in its spec."""
-    return {(entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving}

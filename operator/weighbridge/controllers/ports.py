@@ -25,6 +25,10 @@ class Store(Protocol):
         """ModelVersions whose serving entries name this object, as target or as the ConfigMap the pointer lives in."""
         ...
 
+    def tied(self, namespace: str, kind: str, name: str) -> tuple[str, str]:
+        """Kind and name that stand for a target and all that are tied to it: two are where one version names both."""
+        ...
+
     def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]: ...
 
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.serving import Probe, Serving, TargetRef
+from ..api.versionstatus import ServingState
 from ..core.election import claimed, filled, pointer_value
 from ..core.facts import Absent, Failed, Known, ProbeOutcome, TargetState
 from ..core.stages import standing, target_name

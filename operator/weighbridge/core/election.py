@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ..api.annotations import HOLD
-from ..api.modelversion import FINALIZER, ModelVersion, Rejection, RollbackTrigger, ServingState
+from ..api.modelversion import FINALIZER, ModelVersion, RollbackTrigger
 from ..api.references import ModelPin
 from ..api.serving import Pointer, Serving, TargetRef
+from ..api.versionstatus import Rejection, ServingState
 from .conditions import find
 from .stages import HOLDING, entries, said_why, standing
 
@@ -59,15 +60,9 @@ def winner(claims: Iterable[Claim]) -> Claim | None:
     return next((claim for claim in newest_first(claims) if claim.eligible), None)
 
 
-def may_evaluate(name: str, claims: Iterable[Claim]) -> bool:
-    """Whether a claim's evaluation is worth a GPU now: every newer claim is decided, and at most one of them is eligible, so that
-    this one would win or be the standby kept ready for rollback."""
-    return waits_for(name, claims) is None
-
-
 def waits_for(name: str, claims: Iterable[Claim]) -> str | None:
-    """The claim that has to be decided before this one is evaluated; empty where two that are eligible go before it; None where it
-    may be evaluated now."""
+    """The claim that has to be decided before this one is evaluated; empty where two that are eligible go before it; None where its
+    evaluation is worth a GPU now: it would win, or be the standby kept ready for rollback."""
     everyone = tuple(claims)
     mine = next((claim for claim in everyone if claim.name == name), None)
     if mine is None:

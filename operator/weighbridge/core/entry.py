@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..api.base import GROUP
 from ..api.modelregistry import Stage
-from ..api.modelversion import EvaluationState, ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.references import ModelPin
+from ..api.versionstatus import EvaluationState, ServingState
 from .facts import WriteOrder
 from .stages import entries, target_name
 

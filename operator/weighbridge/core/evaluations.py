@@ -1,12 +1,14 @@
 """The evaluations of a version: which EvaluationJobs it needs, which may start now, and what they prove."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..api.base import API_VERSION
 from ..api.evaluationjob import EvaluationJob, EvaluationJobSpec
-from ..api.modelversion import Evaluation, EvaluationState, ModelVersion
+from ..api.modelversion import Evaluation, ModelVersion
 from ..api.references import ModelPin, pinned_source
+from ..api.versionstatus import EvaluationState
 from .conditions import Draft, find
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create
@@ -33,46 +35,20 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
         return Evaluated((), Draft("Evaluated", None, "NotResolved", "evaluated once the version is pinned"))
     states: list[EvaluationState] = []
     start: list[Action] = []
-    lines: list[str] = []
     # A verdict outlives its object; an error is none, so that deleting the object runs the evaluation again.
     remembered = {state.job: state for state in version.status.evaluations if state.verdict not in (None, "Error")}
     for evaluation in wanted:
         name = evaluation_name(version, evaluation, pin.digest)
         job = facts.evaluations.get(name)
-        if job is None and name in remembered:
+        if job is not None:
+            states.append(_state(version, evaluation, job, pin))
+        elif name in remembered:
             states.append(remembered[name])
-            lines.append(f"{evaluation.name}: {remembered[name].message}")
-            continue
-        if job is None:
-            start.append(Create(_manifest(version, evaluation, pin, name)))
+        else:
             states.append(EvaluationState(name=evaluation.name, job=name))
-            continue
-        state = _state(version, evaluation, job, pin)
-        states.append(state)
-        lines.append(f"{evaluation.name}: {state.message}")
-    failed = [state for state in states if state.verdict not in (None, "Passed")]
-    if failed:
-        reason = {"Failed": "GateFailed", "Inconclusive": "Inconclusive"}.get(failed[0].verdict or "", "EvaluationError")
-        return Evaluated(tuple(states), Draft("Evaluated", False, reason, f"{failed[0].name}: {failed[0].message}"), tuple(start))
-    if all(state.verdict == "Passed" for state in states):
-        return Evaluated(tuple(states), Draft("Evaluated", True, "GatePassed", "; ".join(lines)))
+            start.append(Create(_manifest(version, evaluation, pin, name)))
     jobs = [job for state in states if (job := facts.evaluations.get(state.job)) is not None]
-    refused = [job for job in jobs if job.status.phase == "Refused"]
-    if refused:
-        condition = find(refused[0].status.conditions, "Validated")
-        reason, message = (condition.reason, condition.message) if condition else ("Refused", "pre-flight refused it")
-        return Evaluated(tuple(states), Draft("Evaluated", False, reason, message), tuple(start))
-    stuck = [job for job in jobs if job.status.phase == "Waiting"]
-    if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
-        return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
-    unscheduled = [job for job in jobs if (ready := find(job.status.conditions, "Ready")) and ready.reason == "Unschedulable"]
-    if unscheduled and (ready := find(unscheduled[0].status.conditions, "Ready")):
-        text = f"EvaluationJob {unscheduled[0].metadata.name} waits: {ready.message}"
-        return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, text), tuple(start))
-    # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.
-    names = ", ".join(state.job for state in states if state.verdict is None)
-    draft = Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}")
-    return Evaluated(tuple(states), draft, tuple(start))
+    return Evaluated(tuple(states), _draft(states, jobs), tuple(start))
 
 
 def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
@@ -87,21 +63,46 @@ def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
     return Evaluated(evaluated.states, draft)
 
 
+def _draft(states: Sequence[EvaluationState], jobs: Sequence[EvaluationJob]) -> Draft:
+    """What all evaluations say together; the first that applies."""
+    failed = next((state for state in states if state.verdict not in (None, "Passed")), None)
+    if failed is not None:
+        reason = {"Failed": "GateFailed", "Inconclusive": "Inconclusive"}.get(failed.verdict or "", "EvaluationError")
+        return Draft("Evaluated", False, reason, f"{failed.name}: {failed.message}")
+    if all(state.verdict == "Passed" for state in states):
+        return Draft("Evaluated", True, "GatePassed", "; ".join(f"{state.name}: {state.message}" for state in states))
+    refused = next((job for job in jobs if job.status.phase == "Refused"), None)
+    if refused is not None:
+        condition = find(refused.status.conditions, "Validated")
+        reason, message = (condition.reason, condition.message) if condition else ("Refused", "pre-flight refused it")
+        return Draft("Evaluated", False, reason, message)
+    stuck = next((job for job in jobs if job.status.phase == "Waiting"), None)
+    if stuck is not None and (ready := find(stuck.status.conditions, "Ready")):
+        return Draft("Evaluated", None, ready.reason, ready.message)
+    for job in jobs:
+        ready = find(job.status.conditions, "Ready")
+        if ready is not None and ready.reason == "Unschedulable":
+            text = f"EvaluationJob {job.metadata.name} waits: {ready.message}"
+            return Draft("Evaluated", None, ready.reason, text)
+    # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.
+    names = ", ".join(state.job for state in states if state.verdict is None)
+    return Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}")
+
+
 def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
-    status = job.status
+    name, status = job.metadata.name, job.status
     if job.spec != EvaluationJobSpec.model_validate(_spec(version, evaluation, pin)):
-        message = f"EvaluationJob {job.metadata.name} was made by somebody else and asks something else; delete it"
-        return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict="Error", message=message)
-    verdict = status.verdict.result if status.verdict else None
+        message = f"EvaluationJob {name} was made by somebody else and asks something else; delete it"
+        return EvaluationState(name=evaluation.name, job=name, verdict="Error", message=message)
+    if status.verdict is None:
+        return EvaluationState(name=evaluation.name, job=name)
     ready = find(status.conditions, "Ready")
-    message = ready.message if ready else "waiting for the operator"
-    if verdict is not None and (status.resolved is None or status.resolved.model.digest != pin.digest):
+    verdict, message = status.verdict.result, ready.message if ready else "waiting for the operator"
+    if status.resolved is None or status.resolved.model.digest != pin.digest:
         verdict, message = "Error", "the evaluation measured other content than the pinned one"
-    elif verdict is not None and status.resolved is not None and status.resolved.fallback:
+    elif status.resolved.fallback:
         verdict, message = "Error", "the evaluation measured a fallback, which proves nothing about this version"
-    if verdict is None:
-        return EvaluationState(name=evaluation.name, job=job.metadata.name)
-    return EvaluationState(name=evaluation.name, job=job.metadata.name, verdict=verdict, score=status.score, message=message)
+    return EvaluationState(name=evaluation.name, job=name, verdict=verdict, score=status.score, message=message)
 
 
 def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ and never taken to nothing.
 from datetime import timedelta
 
 from ..api.base import Key
-from ..api.modelversion import ServingState
+from ..api.versionstatus import ServingState
 from .conditions import Draft, stamp
 from .election import Claim, may_hand_over
 from .facts import TargetState

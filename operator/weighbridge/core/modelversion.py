@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from ..api.annotations import REASON
 from ..api.base import seconds
-from ..api.modelversion import Drift, DriftType, HistoryEntry, ModelVersion, ModelVersionStatus, Requests
+from ..api.modelversion import ModelVersion
 from ..api.serving import Serving, TargetRef
+from ..api.versionstatus import Drift, DriftType, HistoryEntry, ModelVersionStatus, Requests
 from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, pointer_value, suspended, waits_for
 from .evaluations import Evaluated, evaluate, in_turn

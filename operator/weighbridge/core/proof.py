@@ -7,7 +7,8 @@ import re
 from datetime import datetime
 
 from ..api.base import seconds
-from ..api.modelversion import Rejection, RollbackTrigger, ServingState
+from ..api.modelversion import RollbackTrigger
+from ..api.versionstatus import Rejection, ServingState
 from .conditions import Draft, find, stamp
 from .election import reacts
 from .facts import ProbeOutcome, TargetState
@@ -50,8 +51,7 @@ def prove(situation: Situation, last: ServingState, target: TargetState) -> Outc
     if complete:
         if situation.probe is None:
             return Outcome(state, Draft("Serving", None, "Asking", "waiting for the probe's answer"), requeue=LOOK_AGAIN)
-        wrong = bool(situation.probe.wrong) and not situation.probe.passed
-        since = (state.failing_since or stamp(situation.now)) if wrong else None
+        since = (state.failing_since or stamp(situation.now)) if _wrong(situation.probe) else None
         state = state.model_copy(update={"failing_since": since})
         if since is not None and (situation.now - since).total_seconds() >= _window(situation):
             return _reject(situation, state, "ProbeFailed", situation.probe.message)
@@ -115,6 +115,11 @@ def _proved(probe: ProbeOutcome | None) -> bool:
     return probe is not None and probe.asked > 0 and probe.passed == probe.asked
 
 
+def _wrong(probe: ProbeOutcome) -> bool:
+    """Whether all that answer, answer wrongly."""
+    return probe.wrong > 0 and not probe.passed
+
+
 def _progress(situation: Situation, target: TargetState) -> str:
     if target.rollout.reason in _ON_ITS_WAY or not target.rollout.message:
         return f"pods of {situation.wished} come, older ones go"
@@ -150,7 +155,7 @@ def _trouble(situation: Situation, target: TargetState) -> tuple[RollbackTrigger
     if _broken(situation, target):
         return "RolloutFailed", target.rollout.message
     answers = situation.probe
-    if answers is not None and answers.wrong and not answers.passed:
+    if answers is not None and _wrong(answers):
         return "ProbeFailed", answers.message
     return None
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, Rejection, Requests, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import Rejection, Requests, ServingState
 from .conditions import stamp
 from .election import reacts
 from .stages import HOLDING, entries, standing, target_name
@@ -32,7 +33,7 @@ def follow(version: ModelVersion, now: datetime) -> ModelVersion:
     if "retry" in asked:
         states = tuple(_fresh(state) for state in states)
     if (alert := asked.get("alert")) and reacts(version, "Alert"):
-        began, where = _began(alert), _where(alert)
+        began, where = began_at(alert), _where(alert)
         meant = {each.target for each in states if began and where in ("", each.target) and counts(version, each, began)}
         states = _rejected(version, states, "Alert", _spoken(alert), now=now, concerned=meant)
     if rollback := asked.get("rollback"):
@@ -100,8 +101,8 @@ def _rejected(
     return tuple(state.model_copy(update={"rejection": rejection}) if state.target in concerned else state for state in states)
 
 
-def _began(alert: str) -> datetime | None:
-    """When the alert began; None where its value is not one of the receiver's: then it counts for nothing."""
+def began_at(alert: str) -> datetime | None:
+    """When a written alert began; None where its value is not one of the receiver's: then it counts for nothing."""
     try:
         began = datetime.fromisoformat(alert.split(" ", 1)[0])
     except ValueError:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..api.base import GROUP, seconds
-from ..api.modelversion import DriftType, ModelVersion
+from ..api.modelversion import ModelVersion
 from ..api.references import Lineage, ModelPin
+from ..api.versionstatus import DriftType
 from .checks import refusal
 from .conditions import Draft, find
 from .election import reacts

@@ -5,7 +5,8 @@ Positive evidence alone takes a target away from a version."""
 import json
 from dataclasses import replace
 
-from ..api.modelversion import FINALIZER, ServingState
+from ..api.modelversion import FINALIZER
+from ..api.versionstatus import ServingState
 from .conditions import Draft, stamp
 from .election import field, rejection, suspended, winner
 from .facts import Absent, Failed, Known, TargetState

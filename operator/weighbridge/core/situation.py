@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from ..api.modelversion import DriftType, ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.references import ModelPin
 from ..api.serving import Serving
+from ..api.versionstatus import DriftType, ServingState
 from .conditions import Draft
 from .election import Claim, pointer_value
 from .facts import Absent, Failed, Known, ProbeOutcome, TargetState

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from ..api.annotations import REASON, REQUESTED_BY
 from ..api.base import seconds
 from ..api.modelregistry import Stage
-from ..api.modelversion import ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.serving import Serving, TargetRef
+from ..api.versionstatus import ServingState
 
 _RANK: Mapping[Stage, int] = {"Archived": 0, "Candidate": 1, "Staging": 2, "Production": 3}
 HOLDING = ("Progressing", "Serving")
@@ -21,6 +22,11 @@ HOLDING = ("Progressing", "Serving")
 def target_name(target: TargetRef) -> str:
     """Kind and name, as status shows it."""
     return f"{target.kind}/{target.name}"
+
+
+def named_targets(version: ModelVersion) -> frozenset[tuple[str, str]]:
+    """Kind and name of every target in the spec, whatever its stage."""
+    return frozenset((entry.target_ref.kind, entry.target_ref.name) for entry in version.spec.serving)
 
 
 def standing(version: ModelVersion, target: TargetRef) -> ServingState | None:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..api.annotations import REASON
-from ..api.modelversion import DriftType, ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import DriftType, ServingState
 from .conditions import Draft, Summary, find
 from .election import suspended
 from .evaluations import Evaluated
@@ -102,9 +103,9 @@ def summarise(view: View) -> tuple[Summary, str]:
         later = f"; it could not serve then: {blocked}" if blocked else ""
         return Summary("InProgress", evaluated.reason, f"{evaluated.message}{later}"), "Evaluating"
     if not view.outcomes:
-        dropped = _unnamed(version)
-        if dropped.reason == "EntryRemoved":
-            return Summary("InProgress", dropped.reason, dropped.message), "Weighed"
+        draft = worst(view)
+        if draft.reason == "EntryRemoved":
+            return Summary("InProgress", draft.reason, draft.message), "Weighed"
         return Summary("Ready", "Weighed", _unclaimed(version)), "Weighed"
     summary, phase = _standing(view)
     if evaluated.status is None and phase == "Serving" and summary.state == "Ready":

@@ -5,24 +5,21 @@ What was read back once and says something else now was changed by somebody: tha
 ModelRegistry asks for it (`onConflict: Enforce`), twice at the most. docs/write-back.md says it for people.
 """
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import ModelRegistry
-from ..api.modelversion import DriftType, EvaluationState, ModelVersion, RegistryState, ServingState
+from ..api.modelversion import ModelVersion
 from ..api.references import ModelPin
+from ..api.versionstatus import DriftType, EvaluationState, RegistryState, ServingState
 from .conditions import Draft, stamp
 from .election import suspended
 from .entry import NONE, PREFIX, left_alias, other_server, other_writer, stages_served, wanted
-from .facts import EvaluationResult, Failed, Known, ModelSnapshot, Pending, WriteOrder
+from .facts import Failed, Known, ModelSnapshot, Pending, WriteOrder
+from .offers import RESULTS_TAG, results, told_apart
 from .plan import Action, WriteRegistry
 from .versionfacts import VersionFacts
 
-RESULTS_TAG = f"{PREFIX}results"
-"""Own tag that stands for the evaluation results offered to the model's owners; in a snapshot, all that were, by blanks."""
 _UNSUPPORTED = "WriteBackUnsupported"
 _MOST_ENFORCED = 2
 """How often in a row what somebody changed is set again before the operator stops and says so."""
@@ -132,20 +129,6 @@ def write_back(
     return _settled(case, _tags(case), _alias(case), left)
 
 
-def results(jobs: Iterable[EvaluationJob], pin: ModelPin) -> tuple[EvaluationResult, ...]:
-    """What passed evaluations measured of exactly this content on datasets of the same registry. With several datasets the slice of
-    a metric names its dataset."""
-    return tuple(
-        EvaluationResult(dataset.path, dataset.revision, metric.name, metric.value)
-        for job in sorted(jobs, key=lambda each: each.metadata.name)
-        if _counts(job, pin) and job.status.resolved is not None and job.status.results is not None
-        for dataset in job.status.resolved.datasets
-        if dataset.registry == pin.registry
-        for metric in job.status.results.metrics
-        if metric.slice == (dataset.name if len(job.status.resolved.datasets) > 1 else None)
-    )
-
-
 def retract(version: ModelVersion, facts: VersionFacts) -> tuple[Action, ...]:
     """The last word of a version that is let go: its tags say nothing of a standing any more, and are nobody's. Once, and nobody
     waits for it; the alias is the next version's business."""
@@ -241,16 +224,6 @@ def _ordered(
     order = wanted(version, pin, evaluations, serving, settings.aliases)
     if facts.registry.spec.kind == "huggingFace":
         offered = results(facts.evaluations.values(), pin) if settings.evaluation_results == "PullRequest" else ()
-        return replace(order, tags={RESULTS_TAG: _told_apart(offered)} if offered else {}, results=offered)
+        return replace(order, tags={RESULTS_TAG: told_apart(offered)} if offered else {}, results=offered)
     outdated = {key: NONE for key in last.tags if key not in order.tags}  # what this object itself once wrote
     return replace(order, tags={**order.tags, **outdated})
-
-
-def _counts(job: EvaluationJob, pin: ModelPin) -> bool:
-    status = job.status
-    passed = status.verdict is not None and status.verdict.result == "Passed"
-    return passed and status.resolved is not None and status.resolved.model.digest == pin.digest and not status.resolved.fallback
-
-
-def _told_apart(offered: tuple[EvaluationResult, ...]) -> str:
-    return hashlib.sha256(repr(offered).encode()).hexdigest()[:12]

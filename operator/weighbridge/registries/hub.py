@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from ..api.references import DatasetPin, DatasetReference, ModelPin, ModelReference, PinnedFile
 from ..core.facts import ModelSnapshot, ServerInfo, WriteOrder
+from ..core.offers import RESULTS_TAG
 from ..core.pin import fingerprint, model_digest
-from ..core.writeback import RESULTS_TAG
 from . import hub_datasets, hub_formats, hub_results, hub_safety
 from .addresses import Network
 from .base import REQUESTS_PER_QUESTION, RegistryAbsent, RegistryFailed

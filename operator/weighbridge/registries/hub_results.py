@@ -12,7 +12,7 @@ import yaml
 
 from ..api.references import ModelPin
 from ..core.facts import WriteOrder
-from ..core.writeback import RESULTS_TAG
+from ..core.offers import RESULTS_TAG
 from .base import RegistryFailed
 from .hub_answer import Answer, not_understood
 from .hub_repo import Repo

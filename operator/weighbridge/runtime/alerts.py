@@ -16,9 +16,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ..api.annotations import ALERT
 from ..api.base import API_VERSION
-from ..api.modelversion import ModelVersion, ServingState
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import ServingState
 from ..controllers.ports import ClusterError, Store
-from ..core.requests import counts
+from ..core.requests import began_at, counts
 from ..core.stages import HOLDING
 from . import inbound, logs
 from .cluster import Cluster
@@ -212,7 +213,7 @@ class Alerts:
         for text in (version.metadata.annotations.get(ALERT, ""), version.status.requests.alert):
             if " ".join(text.split(" ", 2)[:2]).partition("@")[0] == alert.identity:
                 return True
-            began = _began(text)
+            began = began_at(text)
             if began is not None and alert.began <= began <= self._now() and any(counts(version, each, began) for each in states):
                 return True
         return False
@@ -225,12 +226,3 @@ def _named(state: ServingState, target: str) -> bool:
 
 def _given(state: ServingState) -> datetime:
     return state.repointed_at or datetime.min.replace(tzinfo=UTC)
-
-
-def _began(written: str) -> datetime | None:
-    """When a written alert began; None where somebody else wrote something else."""
-    try:
-        began = datetime.fromisoformat(written.split(" ", 1)[0])
-    except ValueError:
-        return None
-    return began if began.tzinfo is not None else None

@@ -75,7 +75,7 @@ class Cluster:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         query = [("resourceVersion", "0"), *([("labelSelector", selector)] if selector else [])]
         answer = await self._connection.request("GET", await self._path(api_version, kind, namespace), query=query)
-        return tuple({**item, "apiVersion": api_version, "kind": kind} for item in answer.get("items") or ())
+        return _items(answer, api_version, kind)
 
     async def pages(self, api_version: str, kind: str, namespace: str | None) -> AsyncIterator[Page]:
         """The list in pages; `namespace` None lists all namespaces. All pages show one state of the world."""
@@ -85,8 +85,7 @@ class Cluster:
         while True:
             answer = await self._connection.request("GET", where, query=[*query, ("continue", more)] if more else query)
             metadata = answer.get("metadata", {})
-            items = tuple({**item, "apiVersion": api_version, "kind": kind} for item in answer.get("items") or ())
-            yield Page(items, metadata.get("resourceVersion", ""))
+            yield Page(_items(answer, api_version, kind), metadata.get("resourceVersion", ""))
             if not (more := metadata.get("continue", "")):
                 return
 
@@ -176,6 +175,11 @@ class Cluster:
             if resource["kind"] == kind and resource["namespaced"] and "/" not in resource["name"]:
                 return str(resource["name"])
         return None
+
+
+def _items(answer: Mapping[str, Any], api_version: str, kind: str) -> tuple[dict[str, Any], ...]:
+    """The objects of a list, each with what the API server says only of the whole list."""
+    return tuple({**item, "apiVersion": api_version, "kind": kind} for item in answer.get("items") or ())
 
 
 def _root(api_version: str) -> str:

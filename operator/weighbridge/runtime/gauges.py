@@ -70,7 +70,5 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, f
 
 
 def _ready(resource: Resource) -> tuple[str, str]:
-    for condition in getattr(getattr(resource, "status", None), "conditions", ()):
-        if condition.type == "Ready":
-            return condition.status, condition.reason
-    return "Unknown", ""
+    ready = find(getattr(getattr(resource, "status", None), "conditions", ()), "Ready")
+    return (ready.status, ready.reason) if ready is not None else ("Unknown", "")

@@ -6,16 +6,14 @@ What is news goes to the store, and every object that depends on it is queued. N
 from collections.abc import Mapping
 from typing import Any
 
-from ..api import KINDS
 from ..api.base import API_VERSION, Key, Resource
 from ..controllers.ports import Controller
 from . import logs
 from .queue import Priority, Queue
-from .store import ObjectStore, key_of
+from .store import STORED, ObjectStore, key_of
 
 Controllers = Mapping[str, Controller[Any, Any]]
 """Controllers by the kind they are for."""
-_STORED = frozenset(kind.info.kind for kind in KINDS)
 
 
 class News:
@@ -27,7 +25,7 @@ class News:
     def seen(self, body: Mapping[str, Any], priority: Priority) -> None:
         """An object is like this: by an event, a list, or the answer to an own write (which makes who wrote look once more, since
         it decided from the state before). One of a kind that is not stored is always taken for news."""
-        if body["kind"] not in _STORED:
+        if body["kind"] not in STORED:
             self._wake(body, priority)
         elif self._store.put(body):
             self._wake(body, priority)
@@ -35,7 +33,7 @@ class News:
 
     def gone(self, body: Mapping[str, Any], priority: Priority) -> None:
         """An object was deleted; its last body."""
-        if body["kind"] not in _STORED:
+        if body["kind"] not in STORED:
             self._wake(body, priority)
         elif self._store.remove(body):
             self._wake(body, priority)

@@ -13,12 +13,16 @@ from pydantic import ValidationError
 
 from ..api import KINDS, EvaluationJob, ModelRegistry, ModelVersion
 from ..api.base import Key, Resource
+from ..core.stages import named_targets
 
-_KINDS: Mapping[str, type[Resource]] = {kind.info.kind: kind for kind in KINDS}
+STORED: Mapping[str, type[Resource]] = {kind.info.kind: kind for kind in KINDS}
+"""The kinds that are remembered, by name."""
 _REMEMBERED_DELETIONS = 10_000
 """A late answer to an own write comes within seconds; this many deletions do not happen meanwhile."""
 _NAMED_FIELDS = 5
 T = TypeVar("T", bound=Resource)
+_Target = tuple[str, str]
+"""Kind and name."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class ObjectStore:
     """Implements `controllers.ports.Store`."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, dict[str, dict[str, _Entry]]] = {kind: {} for kind in _KINDS}
+        self._kinds: dict[str, dict[str, dict[str, _Entry]]] = {kind: {} for kind in STORED}
         self._sorted: dict[tuple[str, str], tuple[Resource, ...]] = {}
         """Readable objects by kind and namespace, as far as they were asked for since the last change there."""
         self._claimants: dict[tuple[str, str, str], set[str]] = {}
         """Names of ModelVersions by the namespace, kind and name of what their serving entries name."""
+        self._ties: dict[str, dict[_Target, _Target]] = {}
+        """By namespace and target: which target stands for it and all that are tied to it, as far as it was asked for."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
 
     def registry(self, namespace: str, name: str) -> ModelRegistry | None:
@@ -68,6 +74,22 @@ class ObjectStore:
         names = sorted(self._claimants.get((namespace, kind, name), ()))
         found = (_only(ModelVersion, self._content(Key("ModelVersion", namespace, each))) for each in names)
         return tuple(each for each in found if each is not None)
+
+    def tied(self, namespace: str, kind: str, name: str) -> _Target:
+        """The least of the targets that this one is tied to: by a version that names both, or over others."""
+        ties = self._ties.setdefault(namespace, {})
+        if (kind, name) not in ties:
+            found = {(kind, name)}
+            todo = list(found)
+            while todo:
+                target = todo.pop()
+                named = (named_targets(version) for version in self.claimants(namespace, *target))
+                # Found as well are versions whose pointer lives in a ConfigMap of this name: it is no target of theirs.
+                more = {other for targets in named if target in targets for other in targets} - found
+                found |= more
+                todo += more
+            ties |= dict.fromkeys(found, min(found))
+        return ties[kind, name]
 
     def evaluations(self, namespace: str) -> tuple[EvaluationJob, ...]:
         """The readable EvaluationJobs of a namespace."""
@@ -102,7 +124,7 @@ class ObjectStore:
         known = names.get(key.name)
         if known is not None and known.version >= version:
             return False
-        names[key.name] = entry = _Entry(uid, version, _parse(_KINDS[key.kind], body))
+        names[key.name] = entry = _Entry(uid, version, _parse(STORED[key.kind], body))
         self._changed(key, known, entry)
         return True
 
@@ -142,14 +164,25 @@ class ObjectStore:
 
     def _changed(self, key: Key, before: _Entry | None, after: _Entry | None) -> None:
         self._sorted.pop((key.kind, key.namespace), None)
-        old, new = (_named(entry.content) if entry else frozenset[tuple[str, str]]() for entry in (before, after))
+        self._retie(key.namespace, _targets(before), _targets(after))
+        old, new = _named(before), _named(after)
         for each in old - new:
             names = self._claimants[(key.namespace, *each)]
             names.discard(key.name)
             if not names:
                 del self._claimants[(key.namespace, *each)]
+                self._ties.pop(key.namespace, None)
         for each in new - old:
             self._claimants.setdefault((key.namespace, *each), set()).add(key.name)
+
+    def _retie(self, namespace: str, old: frozenset[_Target], new: frozenset[_Target]) -> None:
+        """Forgets the ties of a namespace where they may change. One more version of the same targets must not: each of many that
+        arrive asks for its group at once, and would walk over all before it."""
+        ties = self._ties.get(namespace, {})
+        loosened = len(old) > 1 and old - new
+        tightened = len({ties.get(target) for target in new}) > 1
+        if loosened or tightened:
+            self._ties.pop(namespace, None)
 
     def _content(self, key: Key) -> Resource | Unreadable | None:
         entry = self._kinds[key.kind].get(key.namespace, {}).get(key.name)
@@ -168,13 +201,16 @@ def key_of(body: Mapping[str, Any]) -> Key:
     return Key(body["kind"], body["metadata"]["namespace"], body["metadata"]["name"])
 
 
-def _named(content: Resource | Unreadable) -> frozenset[tuple[str, str]]:
+def _targets(entry: _Entry | None) -> frozenset[_Target]:
+    return named_targets(entry.content) if entry is not None and isinstance(entry.content, ModelVersion) else frozenset()
+
+
+def _named(entry: _Entry | None) -> frozenset[_Target]:
     """Kind and name of what the serving entries of a ModelVersion name."""
-    if not isinstance(content, ModelVersion):
+    if entry is None or not isinstance(entry.content, ModelVersion):
         return frozenset()
-    targets = {(entry.target_ref.kind, entry.target_ref.name) for entry in content.spec.serving}
-    maps = {("ConfigMap", entry.pointer.config_map.name) for entry in content.spec.serving if entry.pointer.config_map}
-    return frozenset(targets | maps)
+    pointers = (each.pointer.config_map for each in entry.content.spec.serving)
+    return _targets(entry) | {("ConfigMap", pointer.name) for pointer in pointers if pointer is not None}
 
 
 def _only(kind: type[T], content: Resource | Unreadable | None) -> T | None:

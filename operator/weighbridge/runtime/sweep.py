@@ -18,9 +18,8 @@ from .cluster import Cluster
 from .news import News
 from .queue import Priority, Queue
 from .refusal import NotFound
-from .store import ObjectStore
+from .store import STORED, ObjectStore
 
-_STORED = frozenset(kind.info.kind for kind in KINDS)
 _PERIOD = 300.0
 _SETTLING = 1.0
 """A list of the watch comes as many events; this long after the last of them it is over."""
@@ -44,13 +43,13 @@ class Sweep:
     def ask(self, kind: str) -> None:
         """Wants a sweep soon: the watch has listed this kind anew, so deletions may have passed it by."""
         self._asked = asyncio.get_running_loop().time()
-        self._blind = self._blind or kind not in _STORED
+        self._blind = self._blind or kind not in STORED
         self._wanted.set()
 
     def priority(self, kind: str) -> Priority:
         """Of what a list tells: once the store is filled, what is news to it has changed while nobody watched. Of other kinds
         nobody knows what they were like before."""
-        return Priority.FRESH if self.complete and kind in _STORED else Priority.RESYNC
+        return Priority.FRESH if self.complete and kind in STORED else Priority.RESYNC
 
     async def first(self) -> None:
         """Fills the store; goes on trying until it is complete."""
