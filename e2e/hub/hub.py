@@ -4,8 +4,9 @@ points there."""
 import tempfile
 from pathlib import Path
 
-from e2e.kube import ROOT, Kube
 from tests.evaluation import language
+
+from e2e.kube import ROOT, Kube
 
 MANIFESTS = ROOT / "e2e" / "hub" / "manifests"
 PROGRAMS = (ROOT / "tests" / "registries" / "hubserver.py", ROOT / "e2e" / "hub" / "seed.py")

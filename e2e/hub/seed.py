@@ -1,8 +1,8 @@
 """Fills a Hub with the demo's classifier and its data, then serves it. Runs in the evaluator image, beside hubserver.py.
 
 Repositories: `demo/tumour-classifier` (an MLflow model with a card), `demo/gated-classifier` (the same, handed out to nobody), the
-dataset `demo/holdout` (training and held-out table), and of the files beside this program the language model `demo/next-word` and the
-dataset `demo/questions`. The token `hf_demo_reader` may read all but the gated one.
+dataset `demo/holdout` (training and held-out table), and, of the files beside this program, the language model `demo/next-word` and
+the dataset `demo/questions`. The token `hf_demo_reader` may read all but the gated one.
 """
 
 import argparse

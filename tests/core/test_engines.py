@@ -6,7 +6,6 @@ import pytest
 
 from weighbridge.api.evaluationjob import EvaluationJobSpec
 from weighbridge.core.engines import BUILT_IN, unfit
-from weighbridge.core.facts import ModelSnapshot
 
 from . import things
 

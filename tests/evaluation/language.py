@@ -3,6 +3,7 @@
 And the questions it is asked: a task of EleutherAI's harness as people write them, a YAML file beside its data.
 """
 
+import itertools
 import json
 
 import numpy
@@ -45,7 +46,7 @@ def model(text: str = SENTENCES) -> dict[str, bytes]:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     counts = numpy.full((len(words), len(words)), 0.1, numpy.float32)
     numbers = [words.index(word) for word in text.split()]
-    for before, after in zip(numbers, numbers[1:], strict=False):
+    for before, after in itertools.pairwise(numbers):
         counts[before, after] += 1
     weights = numpy.log(counts / counts.sum(axis=1, keepdims=True)).astype(numpy.float32)
     graph = helper.make_graph(

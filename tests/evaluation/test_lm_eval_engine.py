@@ -1,5 +1,6 @@
 """The lm-eval engine for real: the harness on a tiny model of a Hub, on a server of OpenAI's interface, and what it refuses."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -140,7 +141,7 @@ class Completions(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         prompts = asked["prompt"] if isinstance(asked["prompt"], list) else [asked["prompt"]]
         words = language.SENTENCES.split()
-        follows = dict(zip(words, words[1:], strict=False))
+        follows = dict(itertools.pairwise(words))
         answers = [follows.get(prompt.split()[-1], "") for prompt in prompts]
         self._answer({"choices": [{"index": index, "text": text} for index, text in enumerate(answers)]})
 

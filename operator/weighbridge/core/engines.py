@@ -59,7 +59,7 @@ class Engine:
     """What it lacks to measure a model on datasets."""
 
 
-def _mlflow(spec: EvaluationJobSpec, model: ModelSnapshot, datasets: Sequence[DatasetPin]) -> str | None:
+def _mlflow(_spec: EvaluationJobSpec, model: ModelSnapshot, datasets: Sequence[DatasetPin]) -> str | None:
     if "mlflow" not in model.formats:
         return (
             f"engine mlflow loads MLflow models, and {model.pin.name} has no MLmodel file; use engine container with an image that "
@@ -74,14 +74,15 @@ def _mlflow(spec: EvaluationJobSpec, model: ModelSnapshot, datasets: Sequence[Da
     return None
 
 
-def _lm_eval(spec: EvaluationJobSpec, model: ModelSnapshot, datasets: Sequence[DatasetPin]) -> str | None:
+def _lm_eval(spec: EvaluationJobSpec, model: ModelSnapshot, _datasets: Sequence[DatasetPin]) -> str | None:
     parameters = spec.evaluator.parameters
     backend = parameters.get("backend", IN_PROCESS[0])
     if backend not in (*IN_PROCESS, *ENDPOINTS):
         known = ", ".join((*IN_PROCESS, *ENDPOINTS))
         return f"evaluator.parameters.backend {backend[:64]} is none that engine lm-eval offers; it offers {known}"
     if (backend in ENDPOINTS) != ("endpoint" in parameters):
-        return f"backend {backend} and evaluator.parameters.endpoint do not fit: {', '.join(ENDPOINTS)} need an endpoint, others take none"
+        served = " and ".join(ENDPOINTS)
+        return f"backend {backend} and evaluator.parameters.endpoint do not fit: {served} need an endpoint, others take none"
     suffices = _SUFFICES.get(backend)
     if suffices is not None and not suffices & model.formats:
         found = ", ".join(sorted(model.formats)) or "none that is known"

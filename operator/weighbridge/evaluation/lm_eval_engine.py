@@ -1,7 +1,8 @@
-"""The `lm-eval` engine: EleutherAI's harness on the pinned model, or on a server that says it serves it, over pinned tasks and data.
+"""The `lm-eval` engine: EleutherAI's harness on the pinned model, or on a server that says it serves it, over pinned tasks and
+data.
 
-In-process backends load the weights that were fetched and proved here. An endpoint cannot be proved by bytes: it must name the model
-(`servedModel`) among those it lists, and what that name is worth is the server's. Nothing is fetched while the harness runs.
+In-process backends load the weights that were fetched and proved here. An endpoint cannot be proved by bytes: it must name the
+model (`servedModel`) among those it lists, and what that name is worth is the server's. Nothing is fetched while the harness runs.
 """
 
 import logging
@@ -40,8 +41,8 @@ def _measure(task: Task, scratch: Path) -> Measured:
         raise Refusal(EXIT_MISCONFIGURED, f"spec.evaluator.parameters.backend {backend[:64]} is not offered")
     arguments = _arguments(parameters, "model.")
     if strange := sorted((_OURS | {"trust_remote_code"}) & arguments.keys()):
-        text = f"spec.evaluator.parameters.model.{strange[0]} cannot be set: what is loaded is what was pinned, and runs no code of its own"
-        raise Refusal(EXIT_MISCONFIGURED, text)
+        name = f"spec.evaluator.parameters.model.{strange[0]}"
+        raise Refusal(EXIT_MISCONFIGURED, f"{name} cannot be set: what is loaded is what was pinned, and no code of its own runs")
     settings = {
         "num_fewshot": _whole(parameters, "fewShots"),
         "limit": _whole(parameters, "limit"),

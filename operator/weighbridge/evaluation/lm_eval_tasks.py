@@ -60,8 +60,8 @@ def _inside(folder: Path, name: str) -> Path | None:
 
 
 def chosen_tasks(folders: Sequence[tuple[TaskDataset, Path]], names: str) -> tuple[Any, list[str]]:
-    """The harness's task manager, and the tasks that `names` says, separated by commas: those of the pinned datasets where they bring
-    them all, else the harness's own too (which takes seconds to read).
+    """The harness's task manager, and the tasks that `names` says, separated by commas: those of the pinned datasets where they
+    bring them all, else the harness's own too (which takes seconds to read).
 
     Raises Refusal for a task that does not exist, and for task files that bring code.
     """

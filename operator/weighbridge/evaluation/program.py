@@ -1,4 +1,4 @@
-"""What every engine program of ours does around its measuring: read the task, keep the disk tidy, write result, report and progress.
+"""What every engine program of ours does around its measuring: read the task, keep the disk tidy, write the result.
 
 An engine is a function from task and scratch folder to metrics. Exit code 0 means measured, whatever the score; the others are in
 task.py.

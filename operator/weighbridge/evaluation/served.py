@@ -26,7 +26,8 @@ def prove_served(task: Task, endpoint: str, called: str) -> str:
     listed = _listed(endpoint)
     if name not in listed:
         others = ", ".join(sorted(listed))[:300] or "none"
-        text = f"the endpoint does not serve {name}; it lists {others}: serve it under that name, or set evaluator.parameters.servedModel"
+        hint = "serve it under that name, or set evaluator.parameters.servedModel"
+        text = f"the endpoint does not serve {name}; it lists {others}: {hint}"
         raise Refusal(EXIT_SUBJECT_CHANGED, text)
     return name
 
