@@ -137,6 +137,11 @@ def test_confidence_rests_on_the_paired_test_of_that_very_question(
     assert found.champion == 0.955
 
 
+def test_a_paired_test_on_other_samples_than_the_champions_is_an_error() -> None:
+    found = line(rule(**SURE), [metric()], champion(metric(0.955, n=99)), paired())
+    assert (found.verdict, "rests on 100 pairs, and the metric on 100 and 99 samples" in found.message) == ("Error", True)
+
+
 @pytest.mark.parametrize("asked", [{}, SURE, {"standardErrors": 2}, {"min": 0.9}, EVERY])
 def test_where_nothing_serves_yet_a_valid_measurement_has_nothing_to_regress_from(asked: dict[str, object]) -> None:
     place = "new" if asked is EVERY else None

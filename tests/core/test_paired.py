@@ -71,6 +71,20 @@ def test_with_a_margin_the_p_value_is_where_the_clopper_pearson_bounds_reach_it(
         assert (inferior <= alpha) == (high < -margin)
 
 
+@pytest.mark.parametrize(("wins", "losses", "n", "margin"), [(20, 20, 2000, 0.008), (5, 9, 1000, 0.02), (100, 90, 600, 0.03)])
+def test_at_the_p_value_the_lower_bound_is_the_margin(wins: int, losses: int, n: int, margin: float) -> None:
+    p, _ = clopper_pearson(wins, losses, n, margin)
+    assert 0.0001 < p < 0.5
+    assert bounds(wins, losses, n, p)[0] == pytest.approx(-margin, rel=1e-6)
+
+
+@pytest.mark.parametrize(("wins", "losses", "n", "margin"), [(5, 40, 1000, 0.01), (10, 60, 500, 0.05), (0, 9, 100, 0.02)])
+def test_at_the_other_p_value_the_upper_bound_is_the_margin(wins: int, losses: int, n: int, margin: float) -> None:
+    _, p = clopper_pearson(wins, losses, n, margin)
+    assert 0.0001 < p < 0.5
+    assert bounds(wins, losses, n, p)[1] == pytest.approx(-margin, rel=1e-6)
+
+
 def null(rate: float, margin: float, n: int) -> Iterator[tuple[int, int, float]]:
     """Each outcome (wins, losses) of n pairs whose difference lies on the margin, with its probability."""
     win, lose = (rate - margin) / 2, (rate + margin) / 2
