@@ -18,7 +18,8 @@ OTHERS = set(
     ClopperPearson McNemar SignFlip
     """.split()
 )
-"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, statistical tests, and errors that reach no status."""
+"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, of statistics, and errors that reach no
+status."""
 
 
 def _given() -> set[str]:
