@@ -15,9 +15,11 @@ OTHERS = set(
     BaseModel BlockedByFailedLoad BlueGreenPause CanaryPauseStep ConfigMap FailedToLoad InconclusiveAnalysisRun
     InconclusiveExperiment InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
+    ClopperPearson McNemar SignFlip
     """.split()
 )
-"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, and errors that reach no status."""
+"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, of statistics, and errors that reach no
+status."""
 
 
 def _given() -> set[str]:

@@ -17,6 +17,11 @@ MODEL = {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}
 ONE_REFERENCE = "exactly one of version, alias (MLflow) and revision"
 RULE = {"metric": "accuracy", "min": 0.9}
 EVERY_SLICE = {**RULE, "direction": "maximize", "slices": "Every", "standardErrors": 2, "minSamples": 200}
+REGRESSION = {"metric": "accuracy", "maxRegression": 0.01}
+OF_METRICS: list[dict[str, Any]] = [
+    {"min": 0.9}, {"max": 0.9}, {"maxRegression": 0}, {"slice": "new"}, {"slices": "Every"}, {"direction": "maximize"},
+    {"standardErrors": 2}, {"unit": "ratio"}, {"maxRegression": 0, "confidence": 0.95},
+]  # fmt: skip
 DATASET = {"name": "holdout", "registryRef": {"name": "mlflow"}, "path": "fraud-holdout"}
 INSTEAD = {**DATASET, "fallback": [{"registryRef": {"name": "mlflow"}, "path": "older"}]}
 EVALUATOR = {"parameters": {"targets": "is_fraud"}}
@@ -93,7 +98,17 @@ BAD_SERVING: list[tuple[dict[str, Any], str]] = [
 ]
 HUB_MODEL = {"registryRef": {"name": "hub"}, "name": "org/model", "revision": "main"}
 GATES: list[tuple[list[dict[str, Any]], str]] = [
-    ([{"metric": "accuracy"}], "set min, max or both"),
+    ([{"metric": "accuracy"}], "set min, max or maxRegression"),
+    ([{"min": 0.9}], "name exactly one: a metric or an invariant"),
+    ([{**RULE, "invariant": "no-leak"}], "name exactly one: a metric or an invariant"),
+    *(([{"invariant": "no-leak", **more}], "an invariant holds or it does not: leave out the bars") for more in OF_METRICS),
+    ([{**REGRESSION, "maxRegression": -0.01}], "spec.gate[0].maxRegression"),
+    ([{**RULE, "confidence": 0.95}], "confidence goes with maxRegression"),
+    ([{**REGRESSION, "confidence": 0.5}], "confidence must be above 0.5 and below 1"),
+    ([{**REGRESSION, "confidence": 1}], "confidence must be above 0.5 and below 1"),
+    ([{**REGRESSION, "confidence": 95}], "spec.gate[0].confidence"),
+    ([{**REGRESSION, "confidence": 0.95, "standardErrors": 2}], "without one of those, leave out standardErrors"),
+    ([{**REGRESSION, "max": 0.9, "direction": "maximize"}], "the bar contradicts the direction"),
     ([{**RULE, "max": 0.1}], "min must not be above max"),
     ([{"metric": "accuracy", "direction": "maximize", "max": 0.9}], "the bar contradicts the direction"),
     ([{**RULE, "direction": "minimize"}], "the bar contradicts the direction"),
@@ -118,6 +133,12 @@ NO_CONTRADICTION = [
     {"metric": "recall", "min": 0.9},
     {"metric": "f1", "max": 0.5},
     {"metric": "f1", "min": 0.9, "slices": "Every"},
+    REGRESSION,
+    {**REGRESSION, "maxRegression": 0, "direction": "minimize", "slices": "Every", "confidence": 0.95, "minSamples": 200},
+    {**REGRESSION, "min": 0.9, "confidence": 0.95, "standardErrors": 2},
+    {**REGRESSION, "standardErrors": 2},
+    {"invariant": "no-leak"},
+    {"invariant": "no-leak", "minSamples": 50},
 ]
 # As many rules as there may be, each pair compared to the end: admission has a budget.
 LARGEST_GATE = [{"metric": "m" * 128, "slice": f"{each:0128}", "min" if each % 2 else "max": each % 2} for each in range(64)]

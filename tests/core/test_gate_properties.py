@@ -6,8 +6,9 @@ from collections import Counter
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from weighbridge.api.evaluationjob import Metric
+from weighbridge.api.evaluationjob import Comparison, Invariant, Metric
 from weighbridge.api.gate import GateRule, Verdict
+from weighbridge.core.champion import UNKNOWN, Champion
 from weighbridge.core.gate import judge
 
 NAMES = st.sampled_from(["accuracy", "loss"])
@@ -159,3 +160,176 @@ def test_a_tighter_bar_never_turns_another_outcome_into_a_pass(
     result = judge(tighter, measured).result
     event(result)
     assert result != "Passed" or judge(gate, measured).result == "Passed"
+
+
+CHAMPIONS = st.builds(
+    Champion,
+    evaluation=st.just("champion"),
+    metrics=st.lists(metrics(), max_size=6).map(tuple) | EVERYTHING.map(tuple) | EVERYTHING.map(tuple),
+    dropped=st.sampled_from([0, 0, 0, 1]),
+    problem=st.sampled_from([None, None, None, "other data"]),
+)
+INVARIANTS = st.lists(
+    st.builds(
+        Invariant,
+        name=st.sampled_from(["safe", "sane"]),
+        holds=st.sampled_from([True, True, False]),
+        n=st.sampled_from([0, 10, 10, 10]),
+        broken=st.sampled_from([0, 0, 0, 1]),
+    ),
+    max_size=2,
+)
+MARGINS = st.sampled_from([0.0, 0.1, 0.3])
+
+
+def regressions() -> st.SearchStrategy[GateRule]:
+    """Rules as they may be stored, sensible or not, mostly on what is measured."""
+    changes = st.fixed_dictionaries(
+        {"max_regression": MARGINS | MARGINS | st.floats()},
+        optional={
+            "confidence": st.sampled_from([0.9, 0.9, 0.9, 0.5, 1.0, math.nan]),
+            "slice": SLICES,
+            "slices": st.sampled_from([None, "Every"]),
+            "standard_errors": st.sampled_from([None, 0.5, 2.0, 0.0]),
+        },
+    )
+    bare = NAMES.map(lambda name: GateRule(metric=name))
+    on_metrics = st.tuples(bare | bare | NAMES.flatmap(likely_rules), changes).map(lambda each: each[0].model_copy(update=each[1]))
+    on_invariants = st.builds(
+        GateRule,
+        invariant=st.sampled_from(["safe", "sane"]),
+        min_samples=st.sampled_from([1, 1, 11]),
+        min=st.sampled_from([None, None, 0.0]),
+    )
+    return on_metrics | on_metrics | on_metrics | on_invariants
+
+
+def tidy_regressions() -> st.SearchStrategy[GateRule]:
+    """Rules as people write them, so that passes are not rare."""
+    sure = st.sampled_from([{}, {}, {"confidence": 0.9}, {"confidence": 0.9}, {"standardErrors": 0.5}])
+    on = st.sampled_from([{}, {}, {"slice": "new"}, {"slices": "Every"}])
+    return st.builds(lambda name, margin, how, where: rule(name, margin, **how, **where), NAMES, MARGINS, sure, on)
+
+
+def rule(name: str, margin: float, **more: object) -> GateRule:
+    return GateRule.model_validate({"metric": name, "maxRegression": margin, **more})
+
+
+def comparisons_for(gate: list[GateRule], measured: list[Metric], champion: Champion | None) -> st.SearchStrategy[list[Comparison]]:
+    """Mostly the tests that the rules need, with numbers that fit; some do not."""
+    by_place = {(each.name, each.slice): each for each in (champion.metrics if champion else ())}
+    asked = {(rule.metric, rule.max_regression) for rule in gate if rule.confidence is not None}
+    fitting = []
+    for each in measured:
+        other = by_place.get((each.name, each.slice))
+        gain = 0.0 if other is None else (each.value - other.value) * (1 if each.direction == "maximize" else -1)
+        for name, margin in asked:
+            if name == each.name and margin is not None and 0 <= margin < math.inf:
+                fitting.append((each, margin, gain))
+    return (
+        st.tuples(*(likely_test(*each) for each in fitting))
+        .map(list)
+        .flatmap(lambda tests: st.just(tests) | st.just(tests) | st.just(tests[1:]) | st.just(tests + tests[:1]))
+    )
+
+
+def likely_test(measured: Metric, margin: float, gain: float) -> st.SearchStrategy[Comparison]:
+    return st.builds(
+        Comparison,
+        metric=st.just(measured.name),
+        slice=st.just(measured.slice),
+        margin=st.just(margin),
+        n=st.just(measured.n) | st.sampled_from([50, 100]),
+        difference=st.just(gain) | st.just(gain) | st.none() | st.floats(),
+        p_not_inferior=st.sampled_from([0.01, 0.01, 0.3, None]),
+        p_inferior=st.sampled_from([0.99, 0.99, 0.01, None]),
+        problem=st.sampled_from(["", "", "", "no partner"]),
+    )
+
+
+ODD = st.tuples(st.lists(regressions(), min_size=1, max_size=2), EVERYTHING | st.lists(metrics(), max_size=4), DROPPED, INVARIANTS)
+TIDY_WORLD = st.tuples(st.lists(tidy_regressions(), min_size=1, max_size=2), EVERYTHING, st.just(0), st.just([]) | INVARIANTS)
+
+
+@settings(max_examples=500)
+@given(ODD | TIDY_WORLD | TIDY_WORLD, st.data())
+def test_only_a_valid_comparison_or_nothing_to_compare_with_passes(
+    world: tuple[list[GateRule], list[Metric], int, list[Invariant]], data: st.DataObject
+) -> None:
+    gate, measured, dropped, invariants = world
+    alike = st.builds(Champion, evaluation=st.just("champion"), metrics=st.just(tuple(measured)))
+    champion = data.draw(st.none() | st.just(UNKNOWN) | CHAMPIONS | CHAMPIONS | alike | alike)
+    comparisons = data.draw(comparisons_for(gate, measured, champion))
+    verdict = judge(gate, measured, dropped, champion=champion, comparisons=comparisons, invariants=invariants)
+    event(f"{verdict.result}, {'no champion' if champion is None else 'champion'}")
+    turned = judge(
+        gate[::-1], measured[::-1], dropped, champion=champion, comparisons=comparisons[::-1], invariants=invariants[::-1]
+    )
+    assert outcome(turned) == outcome(verdict), "order is nothing"
+    if verdict.result != "Passed":
+        return
+    assert all(each.holds and each.broken == 0 < each.n for each in invariants)
+    for rule in gate:
+        if rule.invariant is not None:
+            assert rule.min is None
+            (said,) = [each for each in invariants if each.name == rule.invariant]
+            assert said.n >= rule.min_samples
+            continue
+        of_it = [each for each in measured if each.name == rule.metric]
+        used = [each for each in of_it if (each.slice is not None if rule.slices else each.slice == rule.slice)]
+        assert used
+        assert not (rule.slices and dropped)
+        for found in used:
+            assert math.isfinite(found.value)
+            assert found.n >= rule.min_samples >= 1
+            check(rule, found, champion, comparisons)
+        if rule.slices and champion is not None:
+            theirs = {each.slice for each in champion.metrics if each.name == rule.metric} - {None}
+            assert theirs == {each.slice for each in used}
+            assert not champion.dropped
+
+
+def check(rule: GateRule, found: Metric, champion: Champion | None, comparisons: list[Comparison]) -> None:
+    """That a regression which passed was shown to be within the margin, if there is anything to regress from."""
+    margin = rule.max_regression
+    assert margin is not None
+    assert 0 <= margin < math.inf
+    if champion is None:
+        return
+    assert champion.problem is None
+    (other,) = [each for each in champion.metrics if (each.name, each.slice) == (found.name, found.slice)]
+    assert math.isfinite(other.value)
+    assert other.n >= rule.min_samples
+    assert (other.direction, other.unit) == (found.direction, found.unit)
+    gain = (found.value - other.value) * (1 if found.direction == "maximize" else -1)
+    reach = 0.0
+    if rule.confidence is not None:
+        assert 0.5 < rule.confidence < 1
+        (test,) = [each for each in comparisons if (each.metric, each.slice, each.margin) == (found.name, found.slice, margin)]
+        assert not test.problem
+        assert test.n == found.n == other.n
+        assert test.p_not_inferior is not None
+        assert test.p_not_inferior <= 1 - rule.confidence
+        assert test.difference is not None
+        assert math.isclose(test.difference, gain, rel_tol=1e-6, abs_tol=1e-6 * max(abs(found.value), abs(other.value)))
+    elif rule.standard_errors is not None:
+        assert found.stderr is not None
+        assert other.stderr is not None
+        reach = rule.standard_errors * math.hypot(found.stderr, other.stderr)
+        assert 0 <= reach < math.inf
+    assert gain - reach >= -margin - 1e-5 * max(1.0, abs(found.value), abs(other.value))
+
+
+@settings(max_examples=200)
+@given(st.lists(regressions(), min_size=1, max_size=2), EVERYTHING, MARGINS, st.data())
+def test_a_smaller_margin_never_turns_another_outcome_into_a_pass(
+    gate: list[GateRule], measured: list[Metric], less: float, data: st.DataObject
+) -> None:
+    champion = data.draw(st.none() | CHAMPIONS)
+    plain = [rule.model_copy(update={"confidence": None}) for rule in gate]
+    tighter = [
+        rule if rule.max_regression is None else rule.model_copy(update={"max_regression": rule.max_regression - less})
+        for rule in plain
+    ]
+    result = judge(tighter, measured, champion=champion).result
+    assert result != "Passed" or judge(plain, measured, champion=champion).result == "Passed"
