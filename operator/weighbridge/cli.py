@@ -1,4 +1,4 @@
-"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `hold`, `release`, `crds` and `report`. Only here, in
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `crds`, `report`. Only here, in
 `preflight` and in `requests` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .preflight import main as preflight
 
             return preflight(options)
-        case "rollback" | "retry" | "hold" | "release":
+        case "rollback" | "retry" | "re-evaluate" | "hold" | "release":
             from .requests import main as request
 
             return request(options)
@@ -105,6 +105,12 @@ def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "try a version again that was seen to fail",
         f"Asks the operator to forget what was seen of a version, and to try it again. {codes}",
     )
+    anew = add(
+        "re-evaluate",
+        "make the evaluations of a version again",
+        "Asks the operator to make every evaluation of a version again. Until they are done the verdicts before count; a failed one "
+        f"takes the version's targets away. {codes}",
+    )
     hold = add(
         "hold", "change nothing for a version until it is released", f"Stops every change for a version, rollbacks too. {codes}"
     )
@@ -112,7 +118,8 @@ def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     for parser in (back, hold):
         parser.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in status and Events")
         parser.add_argument("--by", metavar="WHO", help="who asks (default: the user the API server takes you for)")
-    again.add_argument("--reason", metavar="TEXT", help="why")
+    for parser in (again, anew):
+        parser.add_argument("--reason", metavar="TEXT", help="why")
     back.add_argument("--timeout", metavar="TIME", default="60s", help="how long to wait for what comes of it (default: 60s)")
 
 

@@ -1,4 +1,4 @@
-"""`weighbridge rollback`, `retry`, `hold` and `release`: what a person wishes of a ModelVersion, asked from a terminal.
+"""`weighbridge rollback`, `retry`, `re-evaluate`, `hold` and `release`: what a person wishes of a ModelVersion, asked from a terminal.
 
 Each sets one annotation with the rights of whoever types it, as `kubectl annotate` does; what comes of it is the operator's
 decision. Must not write anything else.
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .api.annotations import HOLD, REQUESTED_BY, RETRY, ROLLBACK
+from .api.annotations import HOLD, RE_EVALUATE, REQUESTED_BY, RETRY, ROLLBACK
 from .api.base import GROUP, seconds
 from .api.modelversion import ModelVersion
 from .core.conditions import find
@@ -114,6 +114,9 @@ async def _answer(options: argparse.Namespace) -> Answer:
                 version = await desk.annotate({RETRY: f"{at} {reason}".strip()})
                 then = f"; it is on hold, so not before `weighbridge release {name}`" if suspended(version) else ""
                 return Answer(_DONE, "Asked", f"{name} is to be tried again{then}; {follow}", details)
+            case "re-evaluate":
+                await desk.annotate({RE_EVALUATE: f"{at} {reason}".strip()})
+                return Answer(_DONE, "Asked", f"the evaluations of {name} are to be made again; {follow}", details)
             case "hold":
                 await desk.annotate({HOLD: f"{reason} ({who or await desk.user()})"})
                 text = f"nothing is changed for {name} until `weighbridge release {name}`; no rollback either"

@@ -10,6 +10,8 @@ ROLLBACK = f"{GROUP}/rollback"
 """Take every target away from this version, now; the value says why: `2026-01-31T02:10:00Z scores look wrong`."""
 RETRY = f"{GROUP}/retry"
 """Forget that this version was seen to fail, and try again; any new value, best a time."""
+RE_EVALUATE = f"{GROUP}/re-evaluate"
+"""Make the evaluations of this version again; any new value, best why."""
 ALERT = f"{GROUP}/alert"
 """The newest firing alert on this version: `<startsAt> <fingerprint> <name>`. One that names a target says so behind the
 fingerprint: `<fingerprint>@Deployment/scores`."""

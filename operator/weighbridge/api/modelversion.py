@@ -34,6 +34,9 @@ class Evaluation(ApiModel):
         Cel("!has(self.datasets) || self.datasets.all(each, !has(each.fallback) || size(each.fallback) == 0)", _OWN_EVIDENCE),
     ]
     """The EvaluationJob to run, without its model."""
+    max_age: Duration | None = None
+    """How long its verdict counts; then it is made again. Until it is, a version that never had a target gets none, and one that
+    has or had it keeps what it is. A changed dataset, or the annotation `weighbridge.dev/re-evaluate`, makes it again at once."""
 
 
 class Rollback(ApiModel):

@@ -20,9 +20,17 @@ class EvaluationState(ApiModel):
     job: Annotated[str, Field(max_length=253)]
     """Name of the EvaluationJob."""
     verdict: VerdictName | None = None
-    """Its verdict; absent while it runs."""
+    """Its verdict; absent while it runs. While it is made again, the verdict before."""
     score: Annotated[str, Field(max_length=64)] = ""
     """Its first gate metric."""
+    round: Annotated[int, Field(ge=1)] = 1
+    """How often it was made."""
+    ended_at: datetime | None = None
+    """When it was measured."""
+    datasets: Annotated[dict[str, Digest], Field(max_length=8)] = {}
+    """Fingerprints of the datasets it was measured on, by name."""
+    again: Annotated[str, Field(max_length=1024)] = ""
+    """Why it is being made again; empty where it is not."""
     message: Text = ""
     """What it says."""
 
@@ -86,6 +94,8 @@ class Requests(ApiModel):
     """The last value of `weighbridge.dev/retry`."""
     alert: Annotated[str, Field(max_length=1024)] = ""
     """The last value of `weighbridge.dev/alert`."""
+    re_evaluate: Annotated[str, Field(max_length=1024)] = ""
+    """The last value of `weighbridge.dev/re-evaluate`."""
     reason: Annotated[str, Field(max_length=1024)] = ""
     """`weighbridge.dev/reason` of the last demotion; the next one needs another."""
     followed: Annotated[tuple[Annotated[str, Field(max_length=16)], ...], Field(max_length=64)] = ()

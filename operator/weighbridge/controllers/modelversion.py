@@ -7,7 +7,7 @@ from typing import Any
 
 from ..api.base import Key, seconds
 from ..api.modelversion import ModelVersion
-from ..api.references import pinned_source
+from ..api.references import DatasetPin, DatasetReference, pinned_source
 from ..core.facts import Fact, Failed, ModelSnapshot, Pending
 from ..core.modelversion import CONFIRMED, confirmed_since, decide
 from ..core.plan import Plan
@@ -62,6 +62,7 @@ class ModelVersionController:
                 for job in store.evaluations(namespace)
                 if any(owner.uid == resource.metadata.uid for owner in job.metadata.owner_references)
             },
+            datasets=_datasets(resource, ports),
             siblings=_rivals(resource, store),
             targets=targets,
             probes=probes,
@@ -103,6 +104,25 @@ class ModelVersionController:
             concerned = {each.key for target in targets for each in store.claimants(namespace, *target)}
             return concerned - {Key("ModelVersion", namespace, name)}
         return [each.key for each in store.claimants(namespace, kind, name)]
+
+
+def _datasets(version: ModelVersion, ports: Ports) -> dict[str, tuple[Fact[DatasetPin], ...]]:
+    """What registries say now of the datasets of each decided evaluation, from memory, at most one poll interval old."""
+    decided = {state.name for state in version.status.evaluations if state.datasets}
+    if version.spec.stage == "Archived":
+        return {}
+    return {
+        evaluation.name: tuple(_dataset(version, reference, ports) for reference in evaluation.template.datasets)
+        for evaluation in version.spec.evaluations
+        if evaluation.name in decided
+    }
+
+
+def _dataset(version: ModelVersion, reference: DatasetReference, ports: Ports) -> Fact[DatasetPin]:
+    registry = ports.store.registry(version.metadata.namespace, reference.registry_ref.name)
+    if registry is None:
+        return Pending()
+    return ports.registries.dataset(registry, reference, version.key, max_age=seconds(registry.spec.poll_interval))
 
 
 def _rivals(version: ModelVersion, store: Store) -> tuple[ModelVersion, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..api.base import API_VERSION
@@ -11,7 +12,8 @@ from ..api.references import ModelPin, pinned_source
 from ..api.versionstatus import EvaluationState
 from .conditions import Draft, find
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
-from .plan import Action, Create
+from .plan import Action, Create, Delete
+from .reevaluation import cause, expires, failed_round, last_round, measured_on, round_name, stale
 from .versionfacts import VersionFacts
 
 
@@ -24,9 +26,11 @@ class Evaluated:
     """Evaluated."""
     start: tuple[Action, ...] = ()
     """EvaluationJobs to create, if it is this version's turn."""
+    requeue: float | None = None
+    """Seconds until an evaluation is to be made again."""
 
 
-def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -> Evaluated:
+def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts, now: datetime) -> Evaluated:
     """Fails closed: only a Passed verdict on exactly the pinned content counts."""
     wanted = version.spec.evaluations
     if not wanted:
@@ -37,18 +41,78 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     start: list[Action] = []
     # A verdict outlives its object; an error is none, so that deleting the object runs the evaluation again.
     remembered = {state.job: state for state in version.status.evaluations if state.verdict not in (None, "Error")}
+    requeue: list[float] = []
     for evaluation in wanted:
-        name = evaluation_name(version, evaluation, pin.digest)
+        first = evaluation_name(version, evaluation, pin.digest)
+        last = last_round(version, evaluation, first)
+        number = last.round if last is not None else 1
+        name = round_name(first, number)
         job = facts.evaluations.get(name)
         if job is not None:
-            states.append(_state(version, evaluation, job, pin))
+            state = _state(version, evaluation, job, pin).model_copy(update={"round": number, "again": last.again if last else ""})
         elif name in remembered:
-            states.append(remembered[name])
+            state = remembered[name]
         else:
-            states.append(EvaluationState(name=evaluation.name, job=name))
+            state = EvaluationState(name=evaluation.name, job=name, round=number)
             start.append(Create(_manifest(version, evaluation, pin, name)))
+        again = _again(version, evaluation, state, round_name(first, number + 1), pin=pin, facts=facts, now=now)
+        states.append(again.state)
+        start += again.actions
+        requeue += [] if again.requeue is None else [again.requeue]
     jobs = [job for state in states if (job := facts.evaluations.get(state.job)) is not None]
-    return Evaluated(tuple(states), _draft(states, jobs), tuple(start))
+    draft = _draft(states, jobs)
+    if draft.status and not _proved_before(version):
+        old = [state.name for each, state in zip(wanted, states, strict=True) if stale(each, state, now)]
+        if old:
+            draft = Draft("Evaluated", None, "EvaluationStale", f"{', '.join(old)}: too old (maxAge), and measured again first")
+    return Evaluated(tuple(states), draft, tuple(start), min(requeue, default=None))
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A decided evaluation, and what is done to make it again."""
+
+    state: EvaluationState
+    actions: tuple[Action, ...] = ()
+    requeue: float | None = None
+
+
+def _again(
+    version: ModelVersion,
+    evaluation: Evaluation,
+    state: EvaluationState,
+    next_name: str,
+    *,
+    pin: ModelPin,
+    facts: VersionFacts,
+    now: datetime,
+) -> _Again:
+    """The next round of a decided evaluation: begun where there is a cause, and taken for the evaluation once it has a verdict."""
+    if state.verdict is None:
+        return _Again(state)
+    why = cause(evaluation, state, facts.datasets.get(evaluation.name, ()), now)
+    if not why:
+        wait = None
+        if evaluation.max_age is not None and state.ended_at is not None:
+            wait = max(1.0, (expires(state.ended_at, evaluation.max_age) - now).total_seconds())
+        return _Again(state, requeue=wait)
+    begun = state.model_copy(update={"again": why})
+    job = facts.evaluations.get(next_name)
+    if job is None:
+        return _Again(begun, (Create(_manifest(version, evaluation, pin, next_name)),))
+    found = _state(version, evaluation, job, pin)
+    if found.verdict == "Error" and state.verdict != "Error":
+        wait = failed_round(job, now)
+        gone = Delete(api_version=API_VERSION, kind="EvaluationJob", name=next_name, uid=job.metadata.uid)
+        return _Again(begun, () if wait else (gone,), requeue=wait or None)
+    if found.verdict is None:
+        return _Again(begun)
+    return _Again(found.model_copy(update={"round": state.round + 1}))
+
+
+def _proved_before(version: ModelVersion) -> bool:
+    """Whether it has or had a target: then an old verdict takes nothing away, only a bad one does."""
+    return any(state.repointed_at is not None for state in version.status.serving)
 
 
 def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
@@ -60,7 +124,7 @@ def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
         idle = "not evaluated now: it is archived, or two versions that may serve go before it"
         text = f"its evaluations begin once {before} is decided" if before else idle
         draft = Draft("Evaluated", None, "EvaluationPending", text)
-    return Evaluated(evaluated.states, draft)
+    return Evaluated(evaluated.states, draft, requeue=evaluated.requeue)
 
 
 def _draft(states: Sequence[EvaluationState], jobs: Sequence[EvaluationJob]) -> Draft:
@@ -102,7 +166,15 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         verdict, message = "Error", "the evaluation measured other content than the pinned one"
     elif status.resolved.fallback:
         verdict, message = "Error", "the evaluation measured a fallback, which proves nothing about this version"
-    return EvaluationState(name=evaluation.name, job=name, verdict=verdict, score=status.score, message=message)
+    return EvaluationState(
+        name=evaluation.name,
+        job=name,
+        verdict=verdict,
+        score=status.score,
+        message=message,
+        ended_at=status.job.finished_at if status.job is not None else None,
+        datasets=dict(measured_on(job)),
+    )
 
 
 def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     frozen = bool(facts.hold) or suspended(version)
     asked = version if frozen else follow(version, now)
     resolution = resolve(asked, facts)
-    evaluated = evaluate(asked, resolution.pin, facts)
+    evaluated = evaluate(asked, resolution.pin, facts, now)
     me = _so_far(asked, resolution, evaluated, now)
     evaluated = in_turn(evaluated, _before(me, facts))
     claimed = [entry for entry in entries(me) if not _left(me, entry, facts, now)]
@@ -81,7 +81,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         actions += evaluated.start
         actions += [action for outcome in outcomes for action in outcome.actions]
         actions += told.actions
-    waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after]
+    waits = [outcome.requeue for outcome in outcomes] + [told.retry_after, resolution.retry_after, evaluated.requeue]
     if facts.registry is not None:
         waits.append(seconds(facts.registry.spec.poll_interval))
     return Plan(status, tuple(actions), min((wait for wait in waits if wait is not None), default=None))

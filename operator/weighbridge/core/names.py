@@ -23,7 +23,8 @@ def job_name(evaluation: EvaluationJob) -> str:
 
 def evaluation_name(version: ModelVersion, evaluation: Evaluation, digest: str) -> str:
     """Name of the EvaluationJob: another content, template or gate is another evaluation."""
-    inputs = json.dumps(evaluation.to_json(), sort_keys=True) + digest + version.metadata.uid
+    asked = {key: value for key, value in evaluation.to_json().items() if key != "maxAge"}
+    inputs = json.dumps(asked, sort_keys=True) + digest + version.metadata.uid
     return _joined(f"{version.metadata.name}-{evaluation.name}", inputs, limit=120)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..api.annotations import ALERT, REQUESTED_BY, RETRY, ROLLBACK
+from ..api.annotations import ALERT, RE_EVALUATE, REQUESTED_BY, RETRY, ROLLBACK
 from ..api.base import seconds
 from ..api.modelversion import ModelVersion
 from ..api.versionstatus import Rejection, Requests, ServingState
@@ -40,14 +40,18 @@ def follow(version: ModelVersion, now: datetime) -> ModelVersion:
         who = annotations.get(REQUESTED_BY, "").strip()
         states, text = _all(version, states), f"{rollback} ({who})" if who else rollback
         states = _rejected(version, states, "Requested", text, now=now, concerned={each.target for each in states})
+    evaluations = version.status.evaluations
+    if why := asked.get("re_evaluate"):
+        again = f"asked for: {why}"[:_LONGEST]
+        evaluations = tuple(each if each.verdict is None else each.model_copy(update={"again": again}) for each in evaluations)
     followed = (*done.followed, *(_digest(kind, value) for kind, value in asked.items()))[-_REMEMBERED:]
     requests = done.model_copy(update={**asked, "followed": followed})
-    status = version.status.model_copy(update={"serving": states, "requests": requests})
+    status = version.status.model_copy(update={"serving": states, "evaluations": evaluations, "requests": requests})
     return version.model_copy(update={"status": status})
 
 
 def _asked(annotations: Mapping[str, str]) -> dict[str, str]:
-    found = {"rollback": ROLLBACK, "retry": RETRY, "alert": ALERT}
+    found = {"rollback": ROLLBACK, "retry": RETRY, "alert": ALERT, "re_evaluate": RE_EVALUATE}
     return {kind: value for kind, name in found.items() if (value := annotations.get(name, "")[:_LONGEST])}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..api.evaluationjob import EvaluationJob
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
+from ..api.references import DatasetPin
 from ..api.serving import TargetRef
 from .facts import Absent, Fact, Failed, Known, ModelSnapshot, Pending, ProbeOutcome, TargetState
 
@@ -19,6 +20,8 @@ class VersionFacts:
     """What the registry says about the version now."""
     evaluations: Mapping[str, EvaluationJob] = field(default_factory=dict)
     """EvaluationJobs of this version, by object name."""
+    datasets: Mapping[str, tuple[Fact[DatasetPin], ...]] = field(default_factory=dict)
+    """What registries say now of the datasets of decided evaluations, by the evaluation's name."""
     siblings: tuple[ModelVersion, ...] = ()
     """Other ModelVersions of the namespace."""
     targets: Mapping[TargetRef, Known[TargetState] | Absent | Failed] = field(default_factory=dict)

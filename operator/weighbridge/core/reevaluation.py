@@ -1,0 +1,63 @@
+"""Evaluations made again: when, and what counts meanwhile.
+
+Each round is an EvaluationJob of its own. While a round runs, and where it ends without a verdict, the verdict of the one before
+stands; a failed round is evidence like any other.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from ..api.base import seconds
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelversion import Evaluation, ModelVersion
+from ..api.references import DatasetPin
+from ..api.versionstatus import EvaluationState
+from .facts import Fact, Known
+
+RETRY = 3600.0
+"""Seconds after which a round that ended in an error is made anew."""
+
+
+def round_name(first: str, number: int) -> str:
+    """Name of the EvaluationJob of a round; `first` is that of round 1."""
+    return first if number == 1 else f"{first}-{number}"
+
+
+def last_round(version: ModelVersion, evaluation: Evaluation, first: str) -> EvaluationState | None:
+    """What status remembers of this evaluation, unless it was another one then: of other content, or with another template."""
+    found = next((state for state in version.status.evaluations if state.name == evaluation.name), None)
+    return found if found is not None and found.job == round_name(first, found.round) else None
+
+
+def cause(evaluation: Evaluation, state: EvaluationState, datasets: Sequence[Fact[DatasetPin]], now: datetime) -> str:
+    """Why a decided evaluation is to be made again, in words; empty where it is not. What was begun goes on."""
+    if state.again:
+        return state.again
+    if stale(evaluation, state, now):
+        return f"older than {evaluation.max_age}"
+    for fact in datasets:
+        if isinstance(fact, Known) and state.datasets.get(fact.value.name, fact.value.fingerprint) != fact.value.fingerprint:
+            return f"dataset {fact.value.name} has changed"
+    return ""
+
+
+def stale(evaluation: Evaluation, state: EvaluationState, now: datetime) -> bool:
+    """Whether the verdict is older than the evaluation allows."""
+    return evaluation.max_age is not None and state.ended_at is not None and now >= expires(state.ended_at, evaluation.max_age)
+
+
+def expires(ended_at: datetime, max_age: str) -> datetime:
+    """When a verdict becomes too old."""
+    return ended_at + timedelta(seconds=seconds(max_age))
+
+
+def failed_round(job: EvaluationJob, now: datetime) -> float:
+    """Seconds until a round that ended in an error is made anew; 0 where it is time."""
+    ended = job.status.job.finished_at if job.status.job is not None else None
+    return 0.0 if ended is None else max(0.0, RETRY - (now - ended).total_seconds())
+
+
+def measured_on(job: EvaluationJob) -> Mapping[str, str]:
+    """Fingerprints of the datasets of an evaluation, by name."""
+    pins = job.status.resolved
+    return {each.name: each.fingerprint for each in pins.datasets} if pins is not None else {}
