@@ -12,6 +12,9 @@ from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create
 from .versionfacts import VersionFacts
 
+_HELD_UP = frozenset({"Unschedulable", "Queued", "Suspended"})
+"""Why an evaluation's Job does not run yet."""
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -65,7 +68,7 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts) -
     stuck = [job for job in jobs if job.status.phase == "Waiting"]
     if stuck and (ready := find(stuck[0].status.conditions, "Ready")):
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, ready.message), tuple(start))
-    unscheduled = [job for job in jobs if (ready := find(job.status.conditions, "Ready")) and ready.reason == "Unschedulable"]
+    unscheduled = [job for job in jobs if (ready := find(job.status.conditions, "Ready")) and ready.reason in _HELD_UP]
     if unscheduled and (ready := find(unscheduled[0].status.conditions, "Ready")):
         text = f"EvaluationJob {unscheduled[0].metadata.name} waits: {ready.message}"
         return Evaluated(tuple(states), Draft("Evaluated", None, ready.reason, text), tuple(start))

@@ -16,9 +16,10 @@ def label_value(name: str) -> str:
     return name if len(name) <= 63 else f"{name[:52].rstrip('-.')}-{_hash(name)}"
 
 
-def job_name(evaluation: EvaluationJob) -> str:
-    """Name of the Kubernetes Job: one per EvaluationJob object, also after one of the same name was deleted."""
-    return _joined(evaluation.metadata.name, evaluation.metadata.uid, limit=63)
+def job_name(evaluation: EvaluationJob, attempt: int = 1) -> str:
+    """Name of the Kubernetes Job: one per attempt of an EvaluationJob object, also after one of the same name was deleted."""
+    suffix = f"-{attempt}" if attempt > 1 else ""
+    return _joined(evaluation.metadata.name, evaluation.metadata.uid, limit=63 - len(suffix)) + suffix
 
 
 def evaluation_name(version: ModelVersion, evaluation: Evaluation, digest: str) -> str:

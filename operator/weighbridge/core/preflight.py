@@ -102,14 +102,15 @@ def _engine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], ju
             hint = "name one of them with file" if pin.tables else "give it one"
             return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=f"{message}{hint}")
     needed = sum(pin.size or 0 for pin in (model.pin, *found[1:]))
-    if spec.evaluator.engine == "mlflow" and needed > _bytes(spec.scratch):
+    if spec.evaluator.engine == "mlflow" and needed > mebibytes(spec.scratch) * 2**20:
         message = f"model and datasets have {needed / 2**30:.1f} GiB, which do not fit into spec.scratch ({spec.scratch}); raise it"
         return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message)
     return Check(name="Engine", result="Passed", reason="Available", message=f"engine {spec.evaluator.engine} takes it")
 
 
-def _bytes(quantity: str) -> int:
-    return int(quantity[:-2]) * {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}[quantity[-2:]]
+def mebibytes(space: str) -> int:
+    """The size of a `Space` such as `spec.scratch`."""
+    return int(space[:-2]) * {"Mi": 1, "Gi": 2**10, "Ti": 2**20}[space[-2:]]
 
 
 def _resolved(asked: Asked) -> Resolved:
