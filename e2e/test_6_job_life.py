@@ -1,4 +1,4 @@
-"""The life of an evaluation's Job on a cluster: preempted, out of memory, hanging, without an image, queued, deleted while it runs."""
+"""The life of an evaluation's Job on a cluster: preempted, out of memory, hanging, without image, queued, deleted while it runs."""
 
 import json
 from collections.abc import Iterator
