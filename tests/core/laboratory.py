@@ -49,6 +49,7 @@ class Laboratory:
     created: Counter[str] = field(default_factory=Counter)
     order: list[str] = field(default_factory=list)
     most_pods: int = 0
+    most_jobs: int = 0
     measured: bool = False
     """An attempt came to a result."""
     writes: int = 0
@@ -114,6 +115,7 @@ class Laboratory:
         self.jobs[name] = Made(f"{name}/{self.created[name]}", self.now)
         self.pods[name] = "there"
         self.most_pods = max(self.most_pods, len(self.pods))
+        self.most_jobs = max(self.most_jobs, len(self.jobs))
 
     def delete(self, name: str) -> None:
         """The Job is gone at once, its pod is asked to end."""
