@@ -10,16 +10,16 @@ OTHERS = set(
     """
     BackoffLimitExceeded BearerToken CrashLoopBackOff DeleteOptions DisruptionTarget ErrImageNeverPull EvaluationJob FailJob
     ErrImagePull PodScheduled
-    IfNotPresent ImagePullBackOff InProgress InvalidImageName ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
+    IfNotPresent ImagePullBackOff InProgress ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
     EntryNotFound FallbackUsed GatedRepo HfApi PullRequest RepoNotFound
     BaseModel BlockedByFailedLoad BlueGreenPause CanaryPauseStep ConfigMap FailedToLoad InconclusiveAnalysisRun
     InconclusiveExperiment InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
-    ClopperPearson McNemar SignFlip
+    ClopperPearson McNemar SignFlip QuotaReserved
     """.split()
 )
-"""Words of Kubernetes, KServe, Argo Rollouts, the Hub and the code itself, of conditions, of statistics, and errors that reach no
-status."""
+"""Words of Kubernetes, KServe, Kueue, Argo Rollouts, the Hub and the code itself, of conditions, of statistics, and errors that
+reach no status."""
 
 
 def _given() -> set[str]:

@@ -1,5 +1,5 @@
-"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `crds`, `report`. Only here, in
-`preflight` and in `requests` are environment and flags of the process read.
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `crds`, `report`. Only
+here, in `preflight` and in `requests` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -108,8 +108,8 @@ def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     anew = add(
         "re-evaluate",
         "make the evaluations of a version again",
-        "Asks the operator to make every evaluation of a version again. Until they are done the verdicts before count; a failed one "
-        f"takes the version's targets away. {codes}",
+        "Asks the operator to make every evaluation of a version again. Until they are done the verdicts before count; a failed "
+        f"one takes the version's targets away. {codes}",
     )
     hold = add(
         "hold", "change nothing for a version until it is released", f"Stops every change for a version, rollbacks too. {codes}"

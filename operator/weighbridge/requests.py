@@ -1,4 +1,5 @@
-"""`weighbridge rollback`, `retry`, `re-evaluate`, `hold` and `release`: what a person wishes of a ModelVersion, asked from a terminal.
+"""`weighbridge rollback`, `retry`, `re-evaluate`, `hold` and `release`: what a person wishes of a ModelVersion, asked from a
+terminal.
 
 Each sets one annotation with the rights of whoever types it, as `kubectl annotate` does; what comes of it is the operator's
 decision. Must not write anything else.

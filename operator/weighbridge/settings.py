@@ -36,6 +36,7 @@ class Settings:
     namespaces: tuple[str, ...]
     targets: tuple[str, ...]
     hold: bool
+    kueue: bool
     allow_addresses: tuple[IPv4Network | IPv6Network, ...]
     metrics_address: Address
     health_address: Address
@@ -157,6 +158,13 @@ VARIABLES = (
         "hold",
         "false",
         "look and tell, but change nothing: no promotion, no rollback, no write to a registry",
+        "true or false",
+        _switch,
+    ),
+    Variable(
+        "kueue",
+        "false",
+        "whether Kueue's Workloads may be read, so that an evaluation says why it waits in its queue",
         "true or false",
         _switch,
     ),

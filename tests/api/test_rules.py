@@ -177,6 +177,21 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     *(("EvaluationJob", {"model": MODEL, "gate": gate, "evaluator": CONTAINER}, message) for gate, message in GATES),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
+    ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"ephemeral-storage": "1Gi"}}}, "follows from scratch"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": CONTAINER, "scheduling": {"queueName": "gpu"}}, "set resources.requests"),
+    (
+        "EvaluationJob",
+        {"model": MODEL, "evaluator": CONTAINER, "scheduling": {"queuePriorityClassName": "low"}},
+        "set queueName too",
+    ),
+    ("EvaluationJob", {"model": MODEL, "evaluator": CONTAINER, "scheduling": {"queueName": "q" * 64}}, "spec.scheduling.queueName"),
+    (
+        "EvaluationJob",
+        {"model": MODEL, "datasets": [DATASET], "evaluator": {**EVALUATOR, "args": ["x"]}},
+        "are for engine container",
+    ),
+    ("EvaluationJob", {"model": MODEL, "evaluator": CONTAINER, "queueDeadline": "0s"}, "write a duration such as"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": CONTAINER, "sharedMemory": "8"}, "spec.sharedMemory"),
     ("EvaluationJob", {"model": {**MODEL, "name": "two\nlines"}}, "spec.model.name"),
     ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
     (
@@ -205,6 +220,18 @@ def body(kind: str, spec: dict[str, Any], namespace: str, name: str = "it") -> d
 
 
 ALSO_GOOD = [
+    (
+        "EvaluationJob",
+        {
+            "model": MODEL,
+            "evaluator": {**CONTAINER, "command": ["python"], "args": ["-m", "weigh"]},
+            "scheduling": {"queueName": "gpu", "queuePriorityClassName": "low"},
+            "resources": {"limits": {"nvidia.com/gpu": "1"}, "requests": {"ephemeral-storage": "10Gi"}},
+            "sharedMemory": "8Gi",
+            "queueDeadline": "12h",
+            "ttlAfterFailed": "1h",
+        },
+    ),
     ("ModelVersion", {**VERSION, "evaluations": LARGEST}),
     ("EvaluationJob", {"model": MODEL, "gate": NO_CONTRADICTION, "evaluator": CONTAINER}),
     *(("ModelVersion", {**VERSION, "serving": [serving]}) for serving in GOOD_SERVING),

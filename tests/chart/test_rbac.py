@@ -87,6 +87,15 @@ def test_each_kind_of_target_brings_its_own_rights_and_no_others(
     assert rights([role]) == {name: verbs for name, verbs in RIGHTS.items() if name not in taken} | added
 
 
+@pytest.mark.parametrize("values", [(), NAMESPACED], ids=["cluster-wide", "namespaced"])
+def test_workloads_of_kueue_are_read_only_if_switched_on(template: Template, values: tuple[str, ...]) -> None:
+    rendered = template("kueue.enabled=true", *values)
+    roles = [role for role in rendered.of("ClusterRole", "Role") if role["metadata"]["name"] == "weighbridge"]
+    mine = [role for role in roles if role["metadata"].get("namespace") != "operators"]
+    assert mine
+    assert all(rights([role]) == RIGHTS | {"kueue.x-k8s.io/workloads": {"get", "list"}} for role in mine)
+
+
 def test_namespaced_it_holds_the_same_rights_there_and_none_across_namespaces(template: Template) -> None:
     rendered = template(*NAMESPACED)
     assert rendered.of("ClusterRoleBinding") == []

@@ -175,7 +175,8 @@ def test_the_verdict_keeps_the_gate_it_was_reached_under_and_distrusts_a_cut_res
 
 
 def test_a_running_job_is_followed_and_one_deleted_while_it_ran_is_an_error() -> None:
-    job = scheduled()
+    job = evaluation_job(backoffLimit=0)
+    job = with_status(job, look(job).status)
     plan = look(job, job=running("Running"))
     assert plan.status.phase == "Running"
     assert plan.actions == ()

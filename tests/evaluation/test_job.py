@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.evaluation.job import is_of, job_facts
+from weighbridge.evaluation.job import is_of, job_facts, still_there
 
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "m", "version": "1"}
 
@@ -37,6 +37,8 @@ def ended(code: int, reason: str = "Error") -> dict[str, Any]:
     return {"terminated": {"exitCode": code, "reason": reason}}
 
 
+COMPLETE = [{"type": "Complete", "status": "True"}]
+DISRUPTED = {"type": "DisruptionTarget", "status": "True"}
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}
 
 
@@ -47,9 +49,17 @@ UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "message": "0/1 node
         (job(ready=1, startTime="2026-01-01T00:00:00Z"), [], "Running", ""),
         (job(), [pod(conditions=[UNSCHEDULABLE])], "Waiting", "Unschedulable"),
         (job(), [pod({"waiting": {"reason": "ImagePullBackOff"}})], "Waiting", "ImageUnavailable"),
-        (job(conditions=[{"type": "Complete", "status": "True"}]), [], "Complete", ""),
+        (job(), [pod({"waiting": {"reason": "InvalidImageName"}})], "Waiting", "InvalidImageName"),
+        (job(), [pod({"waiting": {"reason": "ImagePullBackOff"}}, phase="Failed")], "Waiting", ""),
+        (job(), [pod({"running": {"startedAt": "2026-01-01T00:00:00Z"}})], "Running", ""),
+        (job(conditions=COMPLETE), [], "Complete", "ResultLost"),
+        (job(conditions=COMPLETE), [pod(ended(0), phase="Succeeded")], "Complete", ""),
+        (job(conditions=COMPLETE), [pod({"running": {}}, phase="Running")], "Running", ""),
         (failed("DeadlineExceeded"), [pod(ended(1))], "Failed", "DeadlineExceeded"),
-        (failed("BackoffLimitExceeded"), [], "Failed", "EngineFailed"),
+        (failed("BackoffLimitExceeded"), [], "Failed", "PodLost"),
+        (failed("BackoffLimitExceeded"), [pod(ended(137), reason="DeadlineExceeded")], "Failed", "DeadlineExceeded"),
+        (failed("BackoffLimitExceeded"), [pod(reason="Evicted")], "Failed", "OutOfStorage"),
+        (failed("BackoffLimitExceeded"), [pod(ended(137), reason="Evicted", conditions=[DISRUPTED])], "Failed", "EngineFailed"),
         (failed("BackoffLimitExceeded"), [pod(ended(1))], "Failed", "EngineFailed"),
         (failed("BackoffLimitExceeded"), [pod(ended(0, "OOMKilled"))], "Failed", "OutOfMemory"),
         (failed("PodFailurePolicy"), [pod(ended(2))], "Failed", "EvaluatorMisconfigured"),
@@ -79,3 +89,41 @@ def test_a_label_makes_no_pod_one_of_the_job() -> None:
     assert is_of({"metadata": {"ownerReferences": [owner]}}, "job")
     for owners in ([], [owner | {"uid": "other"}], [owner | {"controller": False}]):
         assert not is_of({"metadata": {"labels": {"batch.kubernetes.io/job-name": "job"}, "ownerReferences": owners}}, "job")
+
+
+WORKLOAD = {
+    "status": {"conditions": [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": "no quota left"}]}
+}
+EVICTED = {"type": "Evicted", "status": "True", "reason": "Preempted", "message": "by another"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "workload", "reason", "says"),
+    [
+        ({}, None, "Suspended", "somebody suspended Job j"),
+        ({"kueue.x-k8s.io/queue-name": "gpu"}, None, "Queued", "waits in queue gpu until Kueue admits it"),
+        ({"kueue.x-k8s.io/queue-name": "gpu"}, {}, "Queued", "waits in queue gpu until Kueue admits it"),
+        ({"kueue.x-k8s.io/queue-name": "gpu"}, WORKLOAD, "Queued", "waits in queue gpu (Pending: no quota left)"),
+        (
+            {"kueue.x-k8s.io/queue-name": "gpu"},
+            {"status": {"conditions": [EVICTED, *WORKLOAD["status"]["conditions"]]}},
+            "Queued",
+            "waits in queue gpu (Preempted: by another; Pending: no quota left)",
+        ),
+    ],
+)
+def test_why_a_suspended_job_waits(labels: dict[str, str], workload: Any, reason: str, says: str) -> None:
+    body = job() | {"spec": {"suspend": True}}
+    body["metadata"] |= {"labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    facts = job_facts(body, owner(), [pod({"running": {}})], workload)
+    assert (facts.state, facts.reason) == ("Queued", reason)
+    assert says in facts.message
+    assert facts.started_at is None
+
+
+def test_a_pod_that_took_the_place_of_another_one_decides() -> None:
+    old = pod(ended(137), phase="Failed")
+    new = pod({"waiting": {"reason": "ContainerCreating"}}, phase="Pending")
+    new["metadata"] |= {"name": "q", "creationTimestamp": "2026-01-01T00:05:00Z"}
+    assert job_facts(job(startTime="2026-01-01T00:00:00Z"), owner(), [old, new]).state == "Waiting"
+    assert still_there([old, new]) == ("q",)

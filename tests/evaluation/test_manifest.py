@@ -1,15 +1,17 @@
 """The Job of an evaluation: what it asks for, and that the real admission of Pod Security `restricted` lets its pod in."""
 
+import asyncio
 import copy
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.core.things import dataset_pin, evaluation_job, pin, registry
 from weighbridge.api import EvaluationJob, ModelRegistry
+from weighbridge.api.base import API_VERSION
 from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel
 from weighbridge.evaluation.manifest import job_manifest
 from weighbridge.evaluation.task import TASK, Task
@@ -102,12 +104,50 @@ def test_a_pod_cannot_have_two_registries_of_one_kind() -> None:
         )
 
 
-@pytest.mark.parametrize(("engine_name", "rules"), [("mlflow", 2), ("container", 1)])
-def test_only_our_own_engines_exit_codes_end_the_job(engine_name: str, rules: int) -> None:
-    job = manifest(evaluation_job(evaluator={"engine": engine_name, "image": "registry.example/own:1"}))
-    assert len(job["spec"]["podFailurePolicy"]["rules"]) == rules
+@pytest.mark.parametrize("engine_name", ["mlflow", "container"])
+def test_one_pod_counts_and_a_disrupted_one_does_not(engine_name: str) -> None:
+    job = manifest(evaluation_job(evaluator={"engine": engine_name, "image": "registry.example/own:1"}, backoffLimit=3))
+    assert job["spec"]["backoffLimit"] == 0, "what follows a failure is the operator's decision"
+    (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+    assert job["spec"]["podReplacementPolicy"] == "Failed"
     assert ("command" in engine(job)) == (engine_name == "mlflow")
     assert engine(job)["image"] == "registry.example/own:1"
+
+
+def test_a_container_may_be_told_what_to_run() -> None:
+    evaluator = {"engine": "container", "image": "own:1", "command": ["python", "-c"], "args": ["pass"]}
+    container = engine(manifest(evaluation_job(evaluator=evaluator)))
+    assert (container["command"], container["args"]) == (["python", "-c"], ["pass"])
+
+
+def test_a_queue_is_a_label_and_a_suspended_job() -> None:
+    queued = manifest(evaluation_job(scheduling={"queueName": "gpu", "queuePriorityClassName": "low", "nodeSelector": {"a": "b"}}))
+    labels = queued["metadata"]["labels"]
+    assert (labels["kueue.x-k8s.io/queue-name"], labels["kueue.x-k8s.io/priority-class"]) == ("gpu", "low")
+    assert queued["spec"]["suspend"] is True
+    assert "queue" not in str(queued["spec"]["template"])
+    assert pod_spec(queued)["nodeSelector"] == {"a": "b"}
+    assert "suspend" not in manifest()["spec"]
+
+
+def test_all_that_is_written_to_the_nodes_disk_is_within_a_limit() -> None:
+    job = manifest(evaluation_job(scratch="2Gi", resources={"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}))
+    assert engine(job)["resources"] == {
+        "limits": {"memory": "1Gi", "ephemeral-storage": f"{2048 + 16 + 64}Mi"},
+        "requests": {"cpu": "1", "ephemeral-storage": "64Mi"},
+    }
+    (reporter,) = pod_spec(job)["initContainers"]
+    assert reporter["resources"]["limits"]["ephemeral-storage"] == "64Mi"
+    reserved = manifest(evaluation_job(resources={"requests": {"ephemeral-storage": "10Gi"}}))
+    assert engine(reserved)["resources"]["requests"] == {"ephemeral-storage": "10Gi"}
+
+
+def test_shared_memory_is_there_when_asked_for() -> None:
+    job = manifest(evaluation_job(sharedMemory="8Gi"))
+    assert {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}} in pod_spec(job)["volumes"]
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in engine(job)["volumeMounts"]
+    assert "/dev/shm" not in str(manifest())
 
 
 def test_labels_find_the_job_and_its_pods_and_nothing_of_the_users_is_copied() -> None:
@@ -121,39 +161,71 @@ def test_labels_find_the_job_and_its_pods_and_nothing_of_the_users_is_copied() -
 def test_the_job_waits_for_the_operator_and_belongs_to_its_evaluation() -> None:
     job = manifest(evaluation_job(activeDeadline="1h30m", backoffLimit=0))
     assert "ttlSecondsAfterFinished" not in job["spec"]
-    assert (job["spec"]["activeDeadlineSeconds"], job["spec"]["backoffLimit"]) == (5400, 0)
+    assert "activeDeadlineSeconds" not in job["spec"], "a Job's deadline counts what it waits, a pod's does not"
+    assert pod_spec(job)["activeDeadlineSeconds"] == 5400
     (owner,) = job["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("EvaluationJob", "evaluation-uid", True)
+    assert "finalizers" not in job["metadata"], "it goes with its evaluation, and its pod with it"
 
 
-_LABEL = st.from_regex(r"[a-z][a-z0-9]{0,20}", fullmatch=True)
-_TOLERATIONS = st.one_of(
-    st.fixed_dictionaries({"operator": st.just("Exists")}, optional={"key": _LABEL, "effect": st.just("NoSchedule")}),
-    st.fixed_dictionaries(
-        {"key": _LABEL, "value": _LABEL}, optional={"effect": st.sampled_from(["NoSchedule", "PreferNoSchedule"])}
-    ),
-)
-_SPECS = st.fixed_dictionaries(
-    {},
-    optional={
-        "resources": st.fixed_dictionaries(
-            {"limits": st.dictionaries(st.sampled_from(["nvidia.com/gpu", "cpu", "memory"]), st.sampled_from(["1", "2"]))}
-        ),
-        "scheduling": st.fixed_dictionaries(
-            {},
-            optional={
-                "nodeSelector": st.dictionaries(_LABEL, _LABEL, max_size=3),
-                "tolerations": st.lists(_TOLERATIONS, max_size=3),
-            },
-        ),
-        "evaluator": st.one_of(
-            st.fixed_dictionaries({"parameters": st.dictionaries(_LABEL, st.text(max_size=30), max_size=4)}),
-            st.fixed_dictionaries({"engine": st.just("container"), "image": st.just("registry.example/own:1")}),
-        ),
-        "activeDeadline": st.sampled_from(["1s", "30m", "2h"]),
-        "backoffLimit": st.integers(0, 10),
-    },
-)
+EXAMPLES = 2000
+AT_ONCE = 20
+"""Requests at a time: what takes time is the way."""
+_WORDS = ("a", "gpu", "pool-1", "team", "x9")
+
+
+def _some(chance: random.Random, **fields: Callable[[], Any]) -> dict[str, Any]:
+    """Some of the fields, each with a value."""
+    return {name: make() for name, make in fields.items() if chance.random() < 0.4}
+
+
+def random_spec(chance: random.Random) -> dict[str, Any]:
+    """What a user may write, by luck nonsense too."""
+
+    def of(*good: Any, bad: tuple[Any, ...] = ()) -> Any:
+        return chance.choice(bad) if bad and chance.random() < 0.06 else chance.choice(good)
+
+    def word() -> str:
+        return chance.choice(_WORDS)
+
+    def text() -> str:
+        return "".join(chance.choice("ab $(X)\n\"'{}é/:;|&.-") for _ in range(chance.randrange(30)))
+
+    def amounts() -> dict[str, str]:
+        names = {of("cpu", "memory", "nvidia.com/gpu", bad=("ephemeral-storage", "hugepages-2Mi")) for _ in range(3)}
+        return {name: of("1", "2", bad=("500m", "4Gi", "0.5", "lots")) for name in names}
+
+    def words() -> list[str]:
+        return [text() for _ in range(chance.randrange(4))]
+
+    def toleration() -> dict[str, Any]:
+        effect = of("NoSchedule", "PreferNoSchedule", bad=("NoExecute", "Never"))
+        return {"operator": "Exists"} if chance.random() < 0.3 else {"key": word(), "value": word(), "effect": effect}
+
+    def scheduling() -> dict[str, Any]:
+        return _some(
+            chance,
+            nodeSelector=lambda: {word(): word() for _ in range(3)},
+            tolerations=lambda: [toleration() for _ in range(chance.randrange(3))],
+            priorityClassName=lambda: of("system-node-critical", bad=("low",)),
+        ) | of({}, {"queueName": "gpu"}, {"queueName": "gpu", "queuePriorityClassName": "low"}, bad=({"queueName": "A queue"},))
+
+    evaluator: dict[str, Any] = {"parameters": {"targets": "label", **{word(): text() for _ in range(chance.randrange(3))}}}
+    evaluator |= of({}, {"engine": "container", "image": of("registry.example/own:1", "own", bad=("", "UPPER CASE", "x" * 512))})
+    if "engine" in evaluator or chance.random() < 0.05:
+        evaluator |= _some(chance, command=words, args=words)
+    return {"evaluator": evaluator, "resources": {"limits": amounts()}} | _some(
+        chance,
+        resources=lambda: {"requests": amounts()},
+        scheduling=scheduling,
+        scratch=lambda: of("1Mi", "20Gi", "999999Ti", bad=("0Gi", "1G")),
+        sharedMemory=lambda: of("64Mi", "8Gi", bad=("8", "0Gi")),
+        activeDeadline=lambda: of("1s", "30m", "2h", bad=("99999h", "0s")),
+        queueDeadline=lambda: of("1s", "24h", bad=("soon",)),
+        backoffLimit=lambda: of(0, 1, 10, bad=(11,)),
+        ttlAfterFinished=lambda: "1h",
+        ttlAfterFailed=lambda: "1h",
+    )
 
 
 def _loosened(job: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -183,6 +255,18 @@ class Admission:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         await self._connection.request("POST", f"{where}/serviceaccounts", body=account)
 
+    async def evaluation(self, spec: dict[str, Any]) -> EvaluationJob:
+        """The evaluation as it would be stored."""
+        whole = evaluation_job(datasets=True).to_json()["spec"]
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "EvaluationJob",
+            "metadata": {"name": "evaluation", "namespace": self._namespace},
+            "spec": {key: whole[key] for key in ("model", "datasets", "gate")} | spec,
+        }
+        where = f"/apis/{API_VERSION}/namespaces/{self._namespace}/evaluationjobs"
+        return EvaluationJob.model_validate(await self._dry_run(where, body))
+
     async def job(self, job: dict[str, Any]) -> dict[str, Any]:
         job = job | {"metadata": job["metadata"] | {"namespace": self._namespace}}
         return await self._dry_run(f"/apis/batch/v1/namespaces/{self._namespace}/jobs", job)
@@ -202,16 +286,52 @@ async def admission(connection: Connection, namespace: str) -> Admission:
     return admission
 
 
-# The namespace is the same for all examples: nothing is left in it.
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(spec=_SPECS)
-async def test_every_job_is_valid_and_its_pod_is_admitted_as_restricted(admission: Admission, spec: dict[str, Any]) -> None:
-    job = manifest(evaluation_job(**spec), credentialsSecretRef={"name": "token"})
-    created = await admission.job(job)
-    assert created["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
-    pod = await admission.pod(job)
-    (engine_container,) = pod["spec"]["containers"]
-    assert engine_container["securityContext"]["readOnlyRootFilesystem"] is True
+async def test_whatever_a_user_writes_is_refused_or_makes_a_pod_that_restricted_admits(admission: Admission) -> None:
+    """Of so many evaluations none makes a pod that Pod Security `restricted` would not let in."""
+    chance = random.Random(14)
+    specs = [random_spec(chance) for _ in range(EXAMPLES)]
+    ends: Counter[str] = Counter()
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(spec: dict[str, Any]) -> None:
+        async with turn:
+            ends[await _end_of(admission, spec)] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for spec in specs:
+            group.create_task(one(spec))
+    assert ends["admitted"] > EXAMPLES / 2, ends
+    assert ends["refused: the evaluation"] > EXAMPLES / 10, ends
+
+
+async def _end_of(admission: Admission, spec: dict[str, Any]) -> str:
+    try:
+        stored = await admission.evaluation(spec)
+    except Invalid:
+        return "refused: the evaluation"
+    job = manifest(stored, credentialsSecretRef={"name": "token"})
+    _, said = await _answer(admission.job(job))
+    if said:
+        assert "violates PodSecurity" not in said, spec
+        return "refused: the Job"
+    pod, said = await _answer(admission.pod(job))
+    if said:
+        assert "no PriorityClass with name low" in said, (said, spec)
+        return "refused: the pod"
+    (container,) = pod["spec"]["containers"]
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    everyone = [container, *pod["spec"]["initContainers"]]
+    assert all("ephemeral-storage" in each["resources"]["limits"] for each in everyone)
+    return "admitted"
+
+
+async def _answer(asked: Awaitable[dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """What the server made of it; or why it refused it."""
+    try:
+        return await asked, ""
+    except Invalid as error:
+        return {}, error.public
 
 
 async def test_each_part_of_the_protection_is_needed(admission: Admission) -> None:

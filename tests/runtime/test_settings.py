@@ -14,6 +14,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert (settings.leader_election, settings.lease_duration) == (True, 15.0)
     assert settings.targets == ("Deployment", "StatefulSet", "Service")
     assert not settings.hold
+    assert not settings.kueue
     assert (settings.log_format, settings.log_level) == ("json", "info")
 
 
@@ -41,6 +42,7 @@ def test_addresses_of_both_families_are_taken() -> None:
         ("WEIGHBRIDGE_TARGETS", "Deployment,Pod"),
         ("WEIGHBRIDGE_TARGETS", "deployment"),
         ("WEIGHBRIDGE_HOLD", "on"),
+        ("WEIGHBRIDGE_KUEUE", "v1beta1"),
         ("WEIGHBRIDGE_METRICS_ADDRESS", "8080"),
         ("WEIGHBRIDGE_HEALTH_ADDRESS", ":80800"),
         ("WEIGHBRIDGE_WEBHOOK_ADDRESS", "on"),

@@ -45,6 +45,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- if .Values.kueue.enabled }}
+# Why an evaluation waits in its queue.
+- apiGroups: [kueue.x-k8s.io]
+  resources: [workloads]
+  verbs: [get, list]
+{{- end }}
 # The pointer. Without `create`, a target that is gone cannot come back as a stump.
 {{- $kinds := dict
   "Deployment" (list "apps" "deployments")

@@ -1,69 +1,46 @@
 """EvaluationJob: one run of an engine on one pinned model, immutable, with a verdict at its end."""
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
+from .evaluationpod import JobState, Resources, Scheduling, Space
 from .gate import Direction, Gate, InvariantName, MetricName, Verdict
 from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
 
-Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
 _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
 _NO_TASKS = "engine lm-eval must know what to ask: set evaluator.parameters.tasks to names of tasks, separated by commas"
 _NO_QUESTIONS = "engine lm-eval asks from pinned datasets alone: name in datasets what its tasks read"
-_NO_PART = 'devices such as nvidia.com/gpu are whole: write "1"'
 _NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
+_OWN_COMMAND = "command and args are for engine container: the others are started as they must be"
+_NO_REQUESTS = "a queue admits by what is asked for: set resources.requests or resources.limits"
+_Words = Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=64)]
 
 
 class Evaluator(ApiModel):
     """The engine that measures the model."""
 
-    model_config = ConfigDict(json_schema_extra=rules(Cel("self.engine != 'container' || has(self.image)", _NO_CONTAINER_IMAGE)))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Cel("self.engine != 'container' || has(self.image)", _NO_CONTAINER_IMAGE),
+            Cel("self.engine == 'container' || size(self.command) + size(self.args) == 0", _OWN_COMMAND),
+        )
+    )
 
     engine: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = "mlflow"
     """`mlflow`: `mlflow.models.evaluate` on model and dataset. `lm-eval`: EleutherAI's harness on tasks of the pinned datasets.
     `container`: any image that keeps the result contract. An operator may bring more; a name it does not know is refused."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Image of the engine. Default for `mlflow` and `lm-eval`: the evaluator image the operator was installed with."""
+    command: _Words = ()
+    """What engine `container` runs in place of its image's entry point. The task is in the environment."""
+    args: _Words = ()
+    """Arguments of engine `container`."""
     parameters: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}
     """Parameters of the engine (docs/engines.md). mlflow: `targets` (column of the truth), `modelType` (classifier, regressor, …).
     lm-eval: `tasks` (names, separated by commas), `backend`, `endpoint`, `fewShots`, …"""
-
-
-class Resources(ApiModel):
-    """Resources of the engine's container."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Cel("self.limits.all(name, !name.contains('/') || self.limits[name].matches('^[0-9]+$'))", _NO_PART),
-        )
-    )
-
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """Limits, e.g. `nvidia.com/gpu: "1"`, `memory: 4Gi`."""
-    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """Requests; default: the limits."""
-
-
-class Toleration(ApiModel):
-    key: Annotated[str, Field(max_length=316)] | None = None
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: Annotated[str, Field(max_length=63)] | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-
-
-class Scheduling(ApiModel):
-    """Where the evaluation pod may run."""
-
-    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] = {}
-    """Labels the node must have."""
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
-    """Taints the pod tolerates."""
-    priority_class_name: Annotated[str, Field(max_length=253)] | None = None
-    """Priority class of the pod."""
 
 
 Datasets = Annotated[
@@ -81,6 +58,7 @@ class EvaluationTemplate(ApiModel):
             Cel("self.evaluator.engine != 'mlflow' || 'targets' in self.evaluator.parameters", _NO_TARGETS),
             Cel("self.evaluator.engine != 'lm-eval' || size(self.datasets) > 0", _NO_QUESTIONS),
             Cel("self.evaluator.engine != 'lm-eval' || 'tasks' in self.evaluator.parameters", _NO_TASKS),
+            Cel("!has(self.scheduling.queueName) || size(self.resources.limits) + size(self.resources.requests) > 0", _NO_REQUESTS),
         )
     )
 
@@ -92,16 +70,23 @@ class EvaluationTemplate(ApiModel):
     """Resources of the engine's container."""
     scheduling: Scheduling = Scheduling()
     """Where the pod may run."""
-    scratch: Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")] = "20Gi"
-    """Space on the node's disk for model and datasets: whole Mi, Gi or Ti."""
+    scratch: Space = "20Gi"
+    """Space on the node's disk for model and datasets: whole Mi, Gi or Ti. The limit on ephemeral-storage follows from it."""
+    shared_memory: Space | None = None
+    """Size of /dev/shm: whole Mi, Gi or Ti. PyTorch's workers and vLLM need it. It counts against the engine's memory limit."""
     gate: Gate = ()
     """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
+    queue_deadline: Duration = "24h"
+    """Longest time it may wait for its queue, a node and its image; each wait counts for itself."""
     active_deadline: Duration = "2h"
-    """Longest time the evaluation may run."""
+    """Longest time the evaluation may run, from when a node took its pod. Waiting for a queue or a node does not count."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 1
-    """How often a pod that broke (not: a bad score) is tried again."""
+    """How often an evaluation that broke (not: a bad score) is attempted again. A pod that was preempted or drained is replaced
+    without counting."""
     ttl_after_finished: Duration = "24h"
-    """How long the finished pod is kept after its result was recorded."""
+    """How long the Job is kept after a Passed verdict was recorded."""
+    ttl_after_failed: Duration = "72h"
+    """How long the Job is kept, with its log, after any other verdict was recorded."""
 
 
 class Fallback(ApiModel):
@@ -230,24 +215,13 @@ class Resolved(ApiModel):
         return self.model.fallback or any(each.fallback for each in self.datasets)
 
 
-class JobState(ApiModel):
-    """The Kubernetes Job of the evaluation."""
-
-    name: Annotated[str, Field(max_length=63)]
-    """Name of the Job."""
-    started_at: datetime | None = None
-    """When its pod started."""
-    finished_at: datetime | None = None
-    """When it ended."""
-
-
 class EvaluationJobStatus(ApiModel):
     """What the operator found."""
 
     observed_generation: int = 0
     """The generation of the spec this status speaks of."""
     phase: Annotated[str, Field(max_length=32)] = ""
-    """One word for people: Checking, Waiting, Refused, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
+    """One word for people: Checking, Waiting, Refused, Queued, Scheduled, Running, Passed, Failed, Inconclusive, Error."""
     version: Annotated[str, Field(max_length=64)] = ""
     """Version that is evaluated, or else the one that was asked for, for `kubectl get`."""
     preflight: Annotated[tuple[Check, ...], Field(max_length=128)] = ()

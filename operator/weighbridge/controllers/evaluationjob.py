@@ -1,6 +1,7 @@
 """EvaluationJob: asks the registries, looks at the Job and, when it is complete, at what its reporter handed over."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +9,19 @@ from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
-from ..core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
+from ..core.evaluationfacts import Earlier, EvaluationFacts, JobFacts, ResultProblem
 from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
 from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
-from ..evaluation.job import is_of, job_facts, report
+from ..evaluation.job import is_of, job_facts, report, still_there
+from ..evaluation.kueue import JOB_UID, VERSIONS
 from ..evaluation.manifest import job_manifest
-from .ports import Ports, Store
+from .ports import Cluster, ClusterError, Ports, Store
+
+_JOB_NAME = "batch.kubernetes.io/job-name"
+"""Label of a Job's pods."""
 
 
 class EvaluationJobController:
@@ -24,8 +29,9 @@ class EvaluationJobController:
 
     kind = EvaluationJob
 
-    def __init__(self, evaluator_image: str, reporter_image: str) -> None:
-        self._evaluator_image, self._reporter_image = evaluator_image, reporter_image
+    def __init__(self, evaluator_image: str, reporter_image: str, *, kueue: bool = False) -> None:
+        """`kueue`: whether Workloads may be read."""
+        self._evaluator_image, self._reporter_image, self._kueue = evaluator_image, reporter_image, kueue
 
     def group(self, resource: EvaluationJob, store: Store) -> str:  # noqa: ARG002
         return str(resource.key)
@@ -41,7 +47,7 @@ class EvaluationJobController:
         job, handed = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
         known = resource.status.job
-        if job is None and (known is None or (known.started_at is None and resource.status.verdict is None)):
+        if job is None and resource.status.verdict is None and (known is None or not (known.uid or known.started_at)):
             age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if refused_creation(resource) else FRESH
 
             def question(reference: Reference) -> Fact[Any]:
@@ -59,23 +65,44 @@ class EvaluationJobController:
             job=job,
             report=handed,
             failure=ports.failure(resource.key),
+            earlier=await self._earlier(resource, ports),
         )
 
     async def _job(self, resource: EvaluationJob, ports: Ports) -> tuple[JobFacts | None, Results | ResultProblem | None]:
         if resource.status.job is None:
             return None, None
-        namespace, name = resource.metadata.namespace, job_name(resource)
+        namespace, name = resource.metadata.namespace, resource.status.job.name
         body = await ports.cluster.get("batch/v1", "Job", namespace, name)
         if body is None:
             return None, None
         facts = job_facts(body, resource)
-        if resource.status.verdict is not None or facts.state == "Running":
+        if resource.status.verdict is not None:
             return facts, None
-        found = await ports.cluster.list("v1", "Pod", namespace, {"batch.kubernetes.io/job-name": name})
+        found = await ports.cluster.list("v1", "Pod", namespace, {_JOB_NAME: name})
         pods = [pod for pod in found if is_of(pod, facts.uid)]
+        workload = await self._workload(ports.cluster, namespace, facts) if self._kueue and facts.state == "Queued" else None
+        facts = job_facts(body, resource, pods, workload)
         digest = resource.status.resolved.model.digest if resource.status.resolved else ""
-        handed = report(pods, digest) if facts.state in ("Complete", "Failed") else None
-        return job_facts(body, resource, pods), handed
+        return facts, report(pods, digest) if facts.state == "Complete" else None
+
+    async def _workload(self, cluster: Cluster, namespace: str, job: JobFacts) -> Mapping[str, Any] | None:
+        """What stands for the Job in Kueue. Without it the evaluation goes on as well, and says less."""
+        for version in VERSIONS:
+            with suppress(ClusterError):
+                found = await cluster.list(version, "Workload", namespace, {JOB_UID: job.uid})
+                return found[0] if found else None
+        return None
+
+    async def _earlier(self, resource: EvaluationJob, ports: Ports) -> Earlier:
+        state, namespace = resource.status.job, resource.metadata.namespace
+        if state is None or state.next_attempt_at is None or resource.status.verdict is not None:
+            return Earlier()
+        name = job_name(resource, state.attempt - 1)
+        body = await ports.cluster.get("batch/v1", "Job", namespace, name)
+        facts = job_facts(body, resource) if body is not None else None
+        # By label, since the Job may have gone without its pods.
+        pods = await ports.cluster.list("v1", "Pod", namespace, {_JOB_NAME: name})
+        return Earlier(uid=facts.uid if facts is not None and facts.ours else "", pods=still_there(pods))
 
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest)

@@ -18,12 +18,25 @@ class JobFacts:
     uid: str
     ours: bool
     """Whether it belongs to this very EvaluationJob."""
-    state: Literal["Waiting", "Running", "Complete", "Failed"]
+    state: Literal["Queued", "Waiting", "Running", "Complete", "Failed"]
+    """Queued: suspended. Waiting: for a pod that runs."""
+    created_at: datetime | None = None
     started_at: datetime | None = None
+    """When the engine started; None while it waits."""
     finished_at: datetime | None = None
     reason: str = ""
-    """Why it failed: a stable word."""
+    """Why it failed, waits, or left no result: a stable word."""
     message: str = ""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is left of the attempt before the one that is to begin."""
+
+    uid: str = ""
+    """Of its Job; empty where that is gone."""
+    pods: tuple[str, ...] = ()
+    """Names of its pods that have not ended."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +60,5 @@ class EvaluationFacts:
     """What the reporter handed over; only looked for once the Job is complete."""
     failure: Failed | None
     """The action that failed in the last pass."""
+    earlier: Earlier = Earlier()
+    """Only looked for while an attempt is to begin."""

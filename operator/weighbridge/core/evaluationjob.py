@@ -1,6 +1,7 @@
-"""What should happen to an EvaluationJob: pre-flight, one Job, one result, one verdict.
+"""What should happen to an EvaluationJob: pre-flight, one Job an attempt, one result, one verdict.
 
 Nothing is scheduled before every check is positive and fresh. A definite no ends with its own reason and no Job; an outage waits.
+All attempts are made on the pins of the first.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,19 +11,21 @@ from typing import Any
 from ..api.base import Condition, seconds
 from ..api.evaluationjob import (
     EvaluationJob,
-    EvaluationJobStatus,
-    JobState,
     Resolved,
     Results,
 )
+from ..api.evaluationpod import JobState
 from ..api.gate import GateLine, Verdict
 from ..api.modelregistry import ModelRegistry
-from .conditions import Draft, Summary, find, settle, stamp
+from .attempts import RETRIED, another, counted, followed, held_up, overdue
+from .conditions import Draft, Summary, find, stamp
 from .evaluationfacts import EvaluationFacts, ResultProblem
+from .evaluationstatus import NOT_VALIDATED, later_attempt, not_scheduled, status_plan, told, validated
 from .gate import judge, score
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
 from .preflight import Examination, examine
+from .subjects import registry_not_found
 
 FRESH = 30.0
 """Seconds an answer of the registry may be old when the Job is created: so many evaluations of one model ask for it twice a
@@ -35,7 +38,12 @@ RECHECK = 300.0
 """Seconds between looks at a refused evaluation."""
 
 
-_NOT_VALIDATED = "NotValidated"
+_LOOK = 30.0
+"""Seconds between looks at a Job that tells nothing."""
+_GOING = 5.0
+"""Seconds between looks at a Job or pod that is to go before the next attempt."""
+_NOT_REFUSED = frozenset({NOT_VALIDATED, "Queued", "Suspended"}) | RETRIED
+"""Reasons of Scheduled that do not come from a cluster that refuses the Job."""
 
 Manifest = Callable[[EvaluationJob, Resolved, Mapping[str, ModelRegistry], str], Mapping[str, Any]]
 """Builds the Job: evaluation, pins, registries by name, name of the Job."""
@@ -47,18 +55,37 @@ def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: 
         return Plan(status=job.status)
     if job.status.verdict is not None:
         return _clean_up(job, facts, now)
-    if job.status.resolved is not None and job.status.job is not None and (facts.job or job.status.job.started_at):
+    state = job.status.job
+    if state is not None and job.status.resolved is not None and (facts.job or state.uid or state.started_at):
         return _watch(job, facts, now)
-    return _preflight(job, facts, now, manifest)
+    return _between(job, facts, now) or _preflight(job, facts, now, manifest)
+
+
+def _between(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan | None:
+    """Between two attempts: the Job of the earlier one goes, with its pod, and its pause passes."""
+    state = job.status.job
+    if state is None or state.next_attempt_at is None:
+        return None
+    if facts.earlier.uid:
+        gone = Delete(api_version="batch/v1", kind="Job", name=job_name(job, state.attempt - 1), uid=facts.earlier.uid)
+        return Plan(job.status, (gone,), requeue_after=_GOING)
+    if now < state.next_attempt_at:
+        return Plan(job.status, requeue_after=(state.next_attempt_at - now).total_seconds())
+    if facts.earlier.pods:
+        summary = Summary("InProgress", state.last_failure or NOT_VALIDATED, held_up(facts.earlier.pods))
+        drafts = (validated(), *told(job), Draft("Scheduled", False, summary.reason, summary.message))
+        return status_plan(job, now, summary, drafts, phase="Waiting", job_state=state, requeue=_GOING)
+    return None
 
 
 def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
     found = examine(job.spec, facts.registries, facts.answers)
-    told = _told(job, found)
+    later = later_attempt(job)
+    said = told(job, None if later else found)
     if found.decision == "Refused":
         summary = Summary("Stalled", found.reason, found.message)
-        validated = Draft("Validated", False, found.reason, found.message)
-        return _plan(job, now, summary, (validated, *told, _not_scheduled()), phase="Refused", found=found, requeue=RECHECK)
+        drafts: tuple[Draft, ...] = (Draft("Validated", False, found.reason, found.message), *said, not_scheduled())
+        return status_plan(job, now, summary, drafts, phase="Refused", found=found, job_state=later, requeue=RECHECK)
     age = (now - found.oldest).total_seconds() if found.oldest else 0.0
     if age > FRESH and refused_creation(job):
         return Plan(job.status, requeue_after=max(1.0, RETRY_CREATE - age))
@@ -66,40 +93,34 @@ def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manife
         waiting = found.decision == "Waiting"
         reason, message = (found.reason, found.message) if waiting else ("Checking", "asking the registry again before scheduling")
         phase = "Checking" if found.retry_after is None else "Waiting"
-        drafts = (Draft("Validated", None, reason, message), *told, _not_scheduled())
+        drafts = (Draft("Validated", None, reason, message), *said, not_scheduled())
         summary = Summary("InProgress", reason, message)
-        return _plan(job, now, summary, drafts, phase=phase, found=found, requeue=found.retry_after or _ASK_AGAIN)
+        again = found.retry_after or _ASK_AGAIN
+        return status_plan(job, now, summary, drafts, phase=phase, found=found, job_state=later, requeue=again)
     return _schedule(job, facts, found, now, manifest)
-
-
-def _told(job: EvaluationJob, found: Examination | None = None) -> tuple[Draft, ...]:
-    """FallbackUsed, for evaluations that name any fallback. Once decided it stays as it was said."""
-    if not job.spec.fallback.models and not any(ref.fallback for ref in job.spec.datasets):
-        return ()
-    if found is None:
-        said = find(job.status.conditions, "FallbackUsed")
-        return (Draft(said.type, {"True": True, "False": False}.get(said.status), said.reason, said.message),) if said else ()
-    if found.resolved is None:
-        return (Draft("FallbackUsed", None, "NotValidated", "told once everything is validated"),)
-    if not found.fallback:
-        return (Draft("FallbackUsed", False, "NotNeeded", "everything that was asked for exists"),)
-    reason = "ModelFallback" if found.resolved.model.fallback else "DatasetFallback"
-    return (Draft("FallbackUsed", True, reason, found.fallback),)
 
 
 def refused_creation(job: EvaluationJob) -> Condition | None:
     """What the status says where the cluster refused the Job the last time; then it is tried again at longer intervals, and the
     status stays."""
     scheduled = find(job.status.conditions, "Scheduled")
-    if scheduled is None or scheduled.status != "False" or scheduled.reason == _NOT_VALIDATED:
+    if scheduled is None or scheduled.status != "False" or scheduled.reason in _NOT_REFUSED:
         return None
     return scheduled
 
 
 def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, now: datetime, manifest: Manifest) -> Plan:
-    assert found.resolved is not None
-    name = job_name(job)
-    create = Create(manifest(job, found.resolved, facts.registries, name))
+    later = later_attempt(job)
+    pins = job.status.resolved if later else found.resolved
+    assert pins is not None
+    missing = [each for each in (pins.model.registry, *(pin.registry for pin in pins.datasets)) if each not in facts.registries]
+    if missing:
+        absent = registry_not_found(missing[0], now)
+        drafts: tuple[Draft, ...] = (Draft("Validated", None, absent.reason, absent.message), *told(job), not_scheduled())
+        summary = Summary("InProgress", absent.reason, absent.message)
+        return status_plan(job, now, summary, drafts, phase="Waiting", found=found, job_state=later, requeue=_LOOK)
+    state = later or JobState(name=job_name(job))
+    create = Create(manifest(job, pins, facts.registries, state.name))
     last, failure = refused_creation(job), facts.failure
     if last is not None and (failure is None or failure.reason == last.reason):
         return Plan(job.status, (create,))  # the same refusal may be worded anew each time: no reason to write it anew
@@ -108,9 +129,9 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, no
         scheduled = Draft("Scheduled", False, failure.reason, failure.message)
     else:
         phase, summary = "Scheduled", Summary("InProgress", "Scheduled", "the evaluation's Job is being created")
-        scheduled = Draft("Scheduled", None, "Creating", f"Job {name}")
-    drafts = (_validated(), *_told(job, found), scheduled)
-    plan = _plan(job, now, summary, drafts, phase=phase, found=found, job_state=JobState(name=name))
+        scheduled = Draft("Scheduled", None, "Creating", f"Job {state.name}")
+    drafts = (validated(), *told(job, None if later else found), scheduled)
+    plan = status_plan(job, now, summary, drafts, phase=phase, found=found, job_state=state)
     return Plan(plan.status, (create,))
 
 
@@ -120,33 +141,51 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
     assert state is not None
     found = facts.job
     if found is None:
-        problem = ResultProblem(
-            "JobDeleted", "the evaluation's Job was deleted before it ended; delete this EvaluationJob and make it anew"
-        )
-        return _finish(job, problem, state, now)
+        return _broke(job, ResultProblem("JobDeleted", "somebody deleted the evaluation's Job before it ended"), state, facts, now)
     if not found.ours:
         problem = ResultProblem("NameTaken", f"Job {state.name} belongs to something else; delete it or rename this evaluation")
-        return _finish(job, problem, state, now)
-    started = found.started_at or state.started_at
-    state = JobState(name=state.name, started_at=started, finished_at=found.finished_at)
+        return _finish(job, problem, state, facts, now)
+    state = followed(state, found, now)
+    if found.state == "Complete" and facts.report is not None:
+        return _finish(job, facts.report, state, facts, now)
+    if found.state == "Complete":
+        message = found.message or "the pod ended and left no result; see its log"
+        return _broke(job, ResultProblem(found.reason or "ResultMissing", message), state, facts, now)
+    if found.state == "Failed":
+        return _broke(job, ResultProblem(found.reason or "EngineFailed", found.message), state, facts, now)
+    if (problem_in_time := overdue(job.spec, state, found, now)) is not None:
+        return _broke(job, problem_in_time, state, facts, now)
+    scheduled = Draft("Scheduled", True, "JobCreated", f"Job {state.name}")
     match found.state:
-        case "Complete" if facts.report is not None:
-            return _finish(job, facts.report, state, now)
-        case "Complete":
-            problem = ResultProblem("ResultMissing", "the pod ended and left no result; see its log")
-            return _finish(job, problem, state, now)
-        case "Failed":
-            return _finish(job, ResultProblem(found.reason or "EngineFailed", found.message), state, now)
-        case "Running" | "Waiting" if started is not None:
+        case "Running":
             message, phase, reason = "the evaluation runs", "Running", "Running"
+        case "Queued":
+            message, phase, reason = found.message, "Queued", found.reason
+            scheduled = Draft("Scheduled", False, reason, message)
         case _:
             message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"
-    scheduled = Draft("Scheduled", True, "JobCreated", f"Job {state.name}")
-    drafts = (_validated(), *_told(job), scheduled, Draft("Complete", False, reason, message))
-    return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=30.0)
+    drafts = (validated(), *told(job), scheduled, Draft("Complete", False, reason, message))
+    return status_plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=_LOOK)
 
 
-def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState, now: datetime) -> Plan:
+def _broke(job: EvaluationJob, problem: ResultProblem, state: JobState, facts: EvaluationFacts, now: datetime) -> Plan:
+    """The attempt came to no result: another one follows, or the evaluation ends in error."""
+    upcoming = another(job, state, problem, now)
+    if upcoming is None or upcoming.next_attempt_at is None:
+        if problem.reason in RETRIED and (which := counted(job, state.attempt)):
+            problem = ResultProblem(problem.reason, f"{problem.message} ({which})")
+        return _finish(job, problem, state, facts, now)
+    which, at = counted(job, state.attempt), f"{upcoming.next_attempt_at:%H:%M:%S} UTC"
+    message = f"{which} broke: {problem.message}; its Job is deleted, and the next begins after {at}"
+    drafts = (validated(), *told(job), Draft("Scheduled", False, problem.reason, message))
+    summary = Summary("InProgress", problem.reason, message)
+    status = status_plan(job, now, summary, drafts, phase="Waiting", job_state=upcoming).status
+    found = facts.job
+    gone = Delete(api_version="batch/v1", kind="Job", name=state.name, uid=found.uid) if found is not None else None
+    return Plan(status, (gone,) if gone else (), requeue_after=_GOING)
+
+
+def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState, facts: EvaluationFacts, now: datetime) -> Plan:
     if state.finished_at is None:
         state = state.model_copy(update={"finished_at": stamp(now)})
     results: Results | None = None
@@ -166,63 +205,29 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
         message = f"{message} (measured on a fallback: see FallbackUsed)"
     summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)
     drafts = (
-        _validated(),
-        *_told(job),
+        validated(),
+        *told(job),
         Draft("Scheduled", True, "JobCreated", f"Job {state.name}"),
         Draft("Complete", True, reason, message),
     )
-    ttl = seconds(job.spec.ttl_after_finished)
-    plan = _plan(job, now, summary, drafts, phase=verdict.result, job_state=state, requeue=ttl)
+    plan = status_plan(job, now, summary, drafts, phase=verdict.result, job_state=state)
     status = plan.status.model_copy(
         update={"results": results, "verdict": verdict, "score": score(job.spec.gate, verdict) if results else ""}
     )
-    return Plan(status=status, requeue_after=ttl)
+    return _clean_up(job.model_copy(update={"status": status}), facts, now)
 
 
 def _clean_up(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
-    """The result is recorded: the Job goes when its time has come."""
-    finished = job.status.job.finished_at if job.status.job else None
-    if facts.job is None or not facts.job.ours or finished is None:
+    """The result is recorded: the Job goes when its time has come, and at once where it has not ended."""
+    recorded = find(job.status.conditions, "Complete")
+    if facts.job is None or not facts.job.ours or recorded is None:
         return Plan(status=job.status)
-    due = finished + timedelta(seconds=seconds(job.spec.ttl_after_finished))
-    if now < due:
+    passed = job.status.verdict is not None and job.status.verdict.result == "Passed"
+    kept = seconds(job.spec.ttl_after_finished if passed else job.spec.ttl_after_failed)
+    due = recorded.last_transition_time + timedelta(seconds=kept)
+    if now < due and facts.job.state in ("Complete", "Failed"):
         return Plan(status=job.status, requeue_after=(due - now).total_seconds())
     actions: tuple[Action, ...] = (
         Delete(api_version="batch/v1", kind="Job", name=job.status.job.name if job.status.job else "", uid=facts.job.uid),
     )
     return Plan(status=job.status, actions=actions, requeue_after=RECHECK)
-
-
-def _validated() -> Draft:
-    return Draft("Validated", True, "Available", "model and datasets are available and pinned")
-
-
-def _not_scheduled() -> Draft:
-    return Draft("Scheduled", False, _NOT_VALIDATED, "nothing is scheduled before every check is positive")
-
-
-def _plan(
-    job: EvaluationJob,
-    now: datetime,
-    summary: Summary,
-    drafts: tuple[Draft, ...],
-    *,
-    phase: str,
-    found: Examination | None = None,
-    job_state: JobState | None = None,
-    requeue: float | None = None,
-) -> Plan:
-    generation = job.metadata.generation
-    if not any(draft.type == "Complete" for draft in drafts):
-        drafts = (*drafts, Draft("Complete", False, summary.reason, summary.message))
-    resolved = found.resolved if found else job.status.resolved
-    status = EvaluationJobStatus(
-        observed_generation=generation,
-        phase=phase,
-        version=job.spec.model.shown(resolved.model if resolved else None),
-        preflight=found.checks if found else job.status.preflight,
-        resolved=resolved if job_state else None,
-        job=job_state,
-        conditions=settle(job.status.conditions, (*drafts, *summary.drafts()), generation, now),
-    )
-    return Plan(status=status, requeue_after=requeue)

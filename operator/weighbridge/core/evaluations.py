@@ -16,6 +16,9 @@ from .plan import Action, Create, Delete
 from .reevaluation import cause, expires, failed_round, last_round, measured_on, round_name, stale
 from .versionfacts import VersionFacts
 
+_HELD_UP = frozenset({"Unschedulable", "Queued", "Suspended"})
+"""Why an evaluation's Job does not run yet."""
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -145,7 +148,7 @@ def _draft(states: Sequence[EvaluationState], jobs: Sequence[EvaluationJob]) -> 
         return Draft("Evaluated", None, ready.reason, ready.message)
     for job in jobs:
         ready = find(job.status.conditions, "Ready")
-        if ready is not None and ready.reason == "Unschedulable":
+        if ready is not None and ready.reason in _HELD_UP:
             text = f"EvaluationJob {job.metadata.name} waits: {ready.message}"
             return Draft("Evaluated", None, ready.reason, text)
     # How far they are changes every few seconds and is told by the EvaluationJobs; here it would be one write after the other.

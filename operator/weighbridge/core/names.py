@@ -16,14 +16,16 @@ def label_value(name: str) -> str:
     return name if len(name) <= 63 else f"{name[:52].rstrip('-.')}-{_hash(name)}"
 
 
-def job_name(evaluation: EvaluationJob) -> str:
-    """Name of the Kubernetes Job: one per EvaluationJob object, also after one of the same name was deleted."""
-    return _joined(evaluation.metadata.name, evaluation.metadata.uid, limit=63)
+def job_name(evaluation: EvaluationJob, attempt: int = 1) -> str:
+    """Name of the Kubernetes Job: one per attempt of an EvaluationJob object, also after one of the same name was deleted."""
+    suffix = f"-{attempt}" if attempt > 1 else ""
+    return _joined(evaluation.metadata.name, evaluation.metadata.uid, limit=63 - len(suffix)) + suffix
 
 
 def evaluation_name(version: ModelVersion, evaluation: Evaluation, digest: str) -> str:
     """Name of the EvaluationJob: another content, template or gate is another evaluation."""
-    asked = {key: value for key, value in evaluation.to_json().items() if key != "maxAge"}
+    # Without defaults: a field that a later release brings must not name every evaluation anew.
+    asked = evaluation.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"max_age"})
     inputs = json.dumps(asked, sort_keys=True) + digest + version.metadata.uid
     return _joined(f"{version.metadata.name}-{evaluation.name}", inputs, limit=120)
 

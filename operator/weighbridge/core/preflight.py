@@ -104,7 +104,7 @@ def _engine(
     if (lack := engine.lacks(spec, model, found[1:])) is not None:
         return _unsupported(lack)
     needed = sum(pin.size or 0 for pin in (model.pin, *found[1:]))
-    if engine.loads(spec) and needed > _bytes(spec.scratch):
+    if engine.loads(spec) and needed > mebibytes(spec.scratch) * 2**20:
         return _unsupported(
             f"model and datasets have {needed / 2**30:.1f} GiB, which do not fit into spec.scratch ({spec.scratch}); raise it"
         )
@@ -115,8 +115,9 @@ def _unsupported(message: str, reason: str = "EngineUnsupported") -> Check:
     return Check(name="Engine", result="Failed", reason=reason, message=message[:1024])
 
 
-def _bytes(quantity: str) -> int:
-    return int(quantity[:-2]) * {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}[quantity[-2:]]
+def mebibytes(space: str) -> int:
+    """The size of a `Space` such as `spec.scratch`."""
+    return int(space[:-2]) * {"Mi": 1, "Gi": 2**10, "Ti": 2**20}[space[-2:]]
 
 
 def _resolved(asked: Asked) -> Resolved:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from ..api.evaluationjob import EvaluationJob, Results
 from ..core.evaluationfacts import JobFacts, ResultProblem
+from . import kueue
 from .result import read_summary
 from .task import EXIT_MISCONFIGURED, EXIT_REGISTRY_FAILED, EXIT_SUBJECT_CHANGED
 
@@ -14,10 +15,11 @@ ENGINE = "engine"
 _EXITS = {
     EXIT_MISCONFIGURED: ("EvaluatorMisconfigured", "the engine cannot do what spec.evaluator asks"),
     EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
-    EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned, in each attempt"),
+    EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned"),
 }
 """What our own engine's exit codes mean; another image's say only that it failed."""
-_NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+_NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"}
+_ENDED = {"Succeeded", "Failed"}
 _REASONS = {
     "DeadlineExceeded": ("DeadlineExceeded", "the evaluation ran longer than spec.activeDeadline"),
     "BackoffLimitExceeded": ("EngineFailed", "the engine's pod failed; see its log"),
@@ -25,32 +27,90 @@ _REASONS = {
 }
 
 
-def job_facts(job: Mapping[str, Any], owner: EvaluationJob, pods: Sequence[Mapping[str, Any]] = ()) -> JobFacts:
-    """The Job as the decision needs it; `pods` give the reason of a failure its detail."""
+def job_facts(
+    job: Mapping[str, Any],
+    owner: EvaluationJob,
+    pods: Sequence[Mapping[str, Any]] = (),
+    workload: Mapping[str, Any] | None = None,
+) -> JobFacts:
+    """The Job as the decision needs it; `pods` are its own, `workload` is what stands for it in Kueue, where that could be read."""
     status = job.get("status", {})
     metadata = job["metadata"]
     ended = {each["type"]: each for each in status.get("conditions", []) if each["status"] == "True"}
+    newest = max(pods, key=_age, default=None)
+    state: Literal["Queued", "Waiting", "Running", "Complete", "Failed"]
     reason = message = ""
-    state: Literal["Waiting", "Running", "Complete", "Failed"]
-    if "Complete" in ended:
-        state = "Complete"
+    if "Complete" in ended and not pods:
+        state, reason = "Complete", "ResultLost"
+        message = "the pod ended well and was gone, with its result, before that was read"
+    elif "Complete" in ended:
+        # A list may be older than the Job: what the pod left is in it once it shows the pod's end.
+        state = "Complete" if any(_has_ended(pod) for pod in pods) else "Running"
     elif "Failed" in ended:
         state = "Failed"
-        reason, message = _REASONS.get(ended["Failed"].get("reason", ""), ("EngineFailed", "the evaluation's Job failed"))
-        if reason == "EngineFailed" and (detail := _engine_end(pods, owner.spec.evaluator.engine)):
-            reason, message = detail
+        reason, message = _failure(ended["Failed"].get("reason", ""), pods, owner.spec.evaluator.engine)
+    elif job.get("spec", {}).get("suspend"):
+        state = "Queued"
+        reason, message = _queued(metadata, workload)
+    elif status.get("ready", 0) or (newest is not None and _engine(newest).keys() & {"running", "terminated"}):
+        state = "Running"
     else:
-        state = "Running" if status.get("ready", 0) else "Waiting"
-        reason, message = (state == "Waiting" and _obstacle(pods)) or ("", "")
+        state = "Waiting"
+        reason, message = _obstacle(pods) or ("", "")
     return JobFacts(
         uid=metadata["uid"],
         ours=any(each.get("uid") == owner.metadata.uid for each in metadata.get("ownerReferences", ())),
         state=state,
-        started_at=_time(status.get("startTime")) if state != "Waiting" else None,
+        created_at=_time(metadata.get("creationTimestamp")),
+        started_at=_started(newest, status) if state not in ("Queued", "Waiting") else None,
         finished_at=_time(status.get("completionTime") or ended.get("Failed", {}).get("lastTransitionTime")),
         reason=reason,
         message=message,
     )
+
+
+def still_there(pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Names of the pods that have not ended: they may hold a device."""
+    return tuple(sorted(pod["metadata"]["name"] for pod in pods if not _has_ended(pod)))
+
+
+def _has_ended(pod: Mapping[str, Any]) -> bool:
+    return pod.get("status", {}).get("phase") in _ENDED
+
+
+def _age(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _engine(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state of the pod's engine."""
+    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses", ())
+    return next((each.get("state", {}) for each in statuses if each["name"] == ENGINE), {})
+
+
+def _started(pod: Mapping[str, Any] | None, status: Mapping[str, Any]) -> datetime | None:
+    state = _engine(pod) if pod is not None else {}
+    engine = state.get("running") or state.get("terminated") or {}
+    return _time(engine.get("startedAt") or status.get("startTime"))
+
+
+def _queued(metadata: Mapping[str, Any], workload: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Why the Job is suspended."""
+    queue = metadata.get("labels", {}).get(kueue.QUEUE)
+    if queue is None:
+        return "Suspended", f"somebody suspended Job {metadata['name']}; it runs once its spec.suspend is false"
+    said = kueue.words(workload) if workload is not None else ""
+    return "Queued", f"waits in queue {queue}" + (f" ({said})" if said else " until Kueue admits it")
+
+
+def _failure(reason: str, pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, str]:
+    """Why the Job failed."""
+    word, text = _REASONS.get(reason, ("EngineFailed", "the evaluation's Job failed"))
+    if word != "EngineFailed":
+        return word, text
+    if reason == "BackoffLimitExceeded" and not pods:
+        return "PodLost", "the pod is gone, deleted by somebody or lost with its node, and so is its log"
+    return _engine_end(pods, engine) or (word, text)
 
 
 def is_of(pod: Mapping[str, Any], uid: str) -> bool:
@@ -60,8 +120,7 @@ def is_of(pod: Mapping[str, Any], uid: str) -> bool:
 
 def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
     """What the reporter of the pod that ended last handed over; None where no pod has any."""
-    ordered = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
-    for pod in ordered:
+    for pod in sorted(pods, key=_age, reverse=True):
         for container in pod.get("status", {}).get("initContainerStatuses", []):
             ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
             if container["name"] == REPORTER and ended.get("message"):
@@ -71,10 +130,12 @@ def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultPr
 
 def _obstacle(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """What keeps a pod from starting."""
-    for pod in pods:
+    for pod in (each for each in pods if not _has_ended(each)):
         name, status = pod["metadata"]["name"], pod.get("status", {})
         for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
             waiting = container.get("state", {}).get("waiting", {}).get("reason", "")
+            if waiting == "InvalidImageName":
+                return waiting, f"the image of container {container['name']} has a name that no image can have; correct it"
             if waiting in _NO_IMAGE:
                 return "ImageUnavailable", f"pod {name} cannot get the image of container {container['name']} ({waiting})"
         for condition in status.get("conditions", ()):
@@ -84,7 +145,15 @@ def _obstacle(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
 
 
 def _engine_end(pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, str] | None:
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True):
+    for pod in sorted(pods, key=_age, reverse=True):
+        match pod.get("status", {}).get("reason"):
+            case "DeadlineExceeded":
+                return _REASONS["DeadlineExceeded"]
+            case "Evicted" if not _was_disrupted(pod):
+                return (
+                    "OutOfStorage",
+                    "the pod wrote more than spec.scratch, the result's space or its log allow; raise spec.scratch",
+                )
         for container in pod.get("status", {}).get("containerStatuses", []):
             ended = container.get("state", {}).get("terminated")
             if container["name"] != ENGINE or not ended:
@@ -97,6 +166,11 @@ def _engine_end(pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, st
                 what = what or f"the engine ended with exit code {code}"
                 return reason or "EngineFailed", f"{what}; see the log of pod {pod['metadata']['name']}"
     return None
+
+
+def _was_disrupted(pod: Mapping[str, Any]) -> bool:
+    """Whether something else than itself ended the pod: a drain, a preemption, a node without room."""
+    return any(each["type"] == "DisruptionTarget" and each["status"] == "True" for each in pod["status"].get("conditions", ()))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -11,8 +11,10 @@ from ..api.base import API_VERSION, seconds
 from ..api.evaluationjob import EvaluationJob, Resolved
 from ..api.modelregistry import ModelRegistry, RegistryKind
 from ..core.names import JOB_LABEL, MANAGED_BY, label_value
+from ..core.preflight import mebibytes
 from .job import ENGINE, REPORTER
-from .task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, RESULT, SUBJECT, TASK, task_of
+from .kueue import PRIORITY, QUEUE
+from .task import RESULT, SUBJECT, TASK, task_of
 
 _SHARED = "/weighbridge"
 _RESULT_FILE = f"{_SHARED}/result.json"
@@ -30,8 +32,14 @@ _MANNERS: dict[RegistryKind, dict[str, str]] = {
 """What its client needs on a read-only root; no reports to vendors. Xet takes memory without bound and has been seen to hang."""
 _USER = 65532
 _LOCKED_DOWN = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-_RESULT_LIMIT = "16Mi"
-"""Space for the result."""
+_RESULT_SPACE = 16
+"""Mebibytes for the result."""
+_LOG_SPACE = 64
+"""Mebibytes for each container's log."""
+_DISRUPTED = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+"""A pod that was evicted, drained or preempted has not failed: another one takes its place."""
+_OF_THE_JOB = {"queueName", "queuePriorityClassName"}
+"""What spec.scheduling says of the Job, not of its pod."""
 
 
 def job_manifest(
@@ -45,8 +53,10 @@ def job_manifest(
 ) -> dict[str, Any]:
     """The Job that carries out this evaluation; `registries` are connections by name, at least those the pins were found in.
 
-    It has no time to live: the operator deletes it once the result is recorded, however long that takes. Raises ValueError where
-    the pins lie in two registries of one kind: a pod has one address of each.
+    It has no time to live: the operator deletes it once the result is recorded, however long that takes. One pod of it counts:
+    those that were disrupted are replaced, and what follows a failure is the operator's decision. The pod's own deadline does not
+    count what it waits. In a queue the Job is made suspended, so that nothing runs past the queue where Kueue is not there. Raises
+    ValueError where the pins lie in two registries of one kind: a pod has one address of each.
     """
     spec = job.spec
     labels = MANAGED_BY | {JOB_LABEL: label_value(job.metadata.name)}
@@ -56,7 +66,7 @@ def job_manifest(
         "metadata": {
             "name": name,
             "namespace": job.metadata.namespace,
-            "labels": labels,
+            "labels": labels | _queue(job),
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
@@ -69,10 +79,9 @@ def job_manifest(
             ],
         },
         "spec": {
-            "backoffLimit": spec.backoff_limit,
-            "activeDeadlineSeconds": max(1, int(seconds(spec.active_deadline))),
+            "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": _failure_rules(job)},
+            "podFailurePolicy": {"rules": [_DISRUPTED]},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {
@@ -80,6 +89,7 @@ def job_manifest(
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "terminationGracePeriodSeconds": 30,
+                    "activeDeadlineSeconds": max(1, int(seconds(spec.active_deadline))),
                     "securityContext": {
                         "runAsNonRoot": True,
                         "runAsUser": _USER,
@@ -89,29 +99,40 @@ def job_manifest(
                     "initContainers": [_reporter(resolved, reporter_image)],
                     "containers": [_engine(job, resolved, registries, evaluator_image)],
                     "volumes": [
-                        {"name": "result", "emptyDir": {"sizeLimit": _RESULT_LIMIT}},
+                        {"name": "result", "emptyDir": {"sizeLimit": f"{_RESULT_SPACE}Mi"}},
                         {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
+                        *_shared_memory(job),
                     ],
                 }
                 | _scheduling(job),
             },
-        },
+        }
+        | ({"suspend": True} if spec.scheduling.queue_name else {}),
     }
 
 
-def _failure_rules(job: EvaluationJob) -> list[dict[str, Any]]:
-    """A pod that was evicted or preempted is no failed attempt; one that cannot succeed is not tried again."""
-    rules: list[dict[str, Any]] = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
-    if job.spec.evaluator.engine == "mlflow":
-        codes = [EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED]
-        rules.append({"action": "FailJob", "onExitCodes": {"containerName": ENGINE, "operator": "In", "values": codes}})
-    return rules
+def _queue(job: EvaluationJob) -> dict[str, str]:
+    scheduling = job.spec.scheduling
+    labels = {QUEUE: scheduling.queue_name, PRIORITY: scheduling.queue_priority_class_name}
+    return {key: value for key, value in labels.items() if value}
+
+
+def _shared_memory(job: EvaluationJob) -> list[dict[str, Any]]:
+    size = job.spec.shared_memory
+    return [{"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": size}}] if size else []
+
+
+def _resources(job: EvaluationJob) -> dict[str, dict[str, str]]:
+    """The engine's. All that the pod writes to the node's disk is within its limit; little of it is reserved unless asked for."""
+    asked = job.spec.resources
+    limits = {**asked.limits, "ephemeral-storage": f"{mebibytes(job.spec.scratch) + _RESULT_SPACE + _LOG_SPACE}Mi"}
+    return {"limits": limits, "requests": {"ephemeral-storage": f"{_LOG_SPACE}Mi", **asked.requests}}
 
 
 def _engine(
     job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], evaluator_image: str
 ) -> dict[str, Any]:
-    evaluator, resources = job.spec.evaluator, job.spec.resources
+    evaluator = job.spec.evaluator
     container: dict[str, Any] = {
         "name": ENGINE,
         "image": evaluator.image or evaluator_image,
@@ -122,10 +143,17 @@ def _engine(
             {"name": RESULT, "value": _RESULT_FILE},
             *(variable for registry in _in_use(resolved, registries) for variable in _access(registry)),
         ],
-        "resources": {key: dict(value) for key, value in (("limits", resources.limits), ("requests", resources.requests)) if value},
+        "resources": _resources(job),
         "securityContext": _LOCKED_DOWN,
-        "volumeMounts": [{"name": "result", "mountPath": _SHARED}, {"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [
+            {"name": "result", "mountPath": _SHARED},
+            {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
+            *({"name": each["name"], "mountPath": "/dev/shm"} for each in _shared_memory(job)),  # noqa: S108
+        ],
     }
+    for key, value in (("command", evaluator.command), ("args", evaluator.args)):
+        if value:
+            container[key] = list(value)
     if evaluator.engine == "mlflow":
         container["command"] = ["python", "-m", "weighbridge.evaluation.mlflow_engine"]
     return container
@@ -161,7 +189,10 @@ def _reporter(resolved: Resolved, image: str) -> dict[str, Any]:
         "restartPolicy": "Always",
         "command": ["weighbridge", "report"],
         "env": [{"name": RESULT, "value": _RESULT_FILE}, {"name": SUBJECT, "value": resolved.model.digest}],
-        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "128Mi"}},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "64Mi", "ephemeral-storage": f"{_LOG_SPACE}Mi"},
+            "limits": {"cpu": "1", "memory": "128Mi", "ephemeral-storage": f"{_LOG_SPACE}Mi"},
+        },
         "securityContext": _LOCKED_DOWN,
         "volumeMounts": [{"name": "result", "mountPath": _SHARED, "readOnly": True}],
     }
@@ -169,4 +200,4 @@ def _reporter(resolved: Resolved, image: str) -> dict[str, Any]:
 
 def _scheduling(job: EvaluationJob) -> dict[str, Any]:
     """The pod fields of spec.scheduling, absent where not asked for."""
-    return {key: value for key, value in job.spec.scheduling.to_json().items() if value}
+    return {key: value for key, value in job.spec.scheduling.to_json().items() if value and key not in _OF_THE_JOB}

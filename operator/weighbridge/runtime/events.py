@@ -41,6 +41,7 @@ _ON_THE_WAY = frozenset(
             "Scheduled",
             "Superseded",
             "Suspended",
+            "Queued",
             "Deleting",
             "Electing",
             "NoStandby",

@@ -51,7 +51,7 @@ def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
     """One controller per kind."""
     return (
         ModelRegistryController(),
-        EvaluationJobController(settings.evaluator_image, settings.reporter_image),
+        EvaluationJobController(settings.evaluator_image, settings.reporter_image, kueue=settings.kueue),
         ModelVersionController(settings.targets, settings.hold),
     )
 
