@@ -14,7 +14,8 @@ import pytest
 from weighbridge.api.evaluationjob import Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import task
-from weighbridge.evaluation.result import MAX_DOCUMENT, read_summary
+from weighbridge.evaluation.message import read_summary
+from weighbridge.evaluation.result import MAX_DOCUMENT
 
 from .documents import DIGEST, OTHER_DIGEST, encoded, metric
 

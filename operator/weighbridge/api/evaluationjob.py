@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
 from .gate import Direction, Gate, MetricName, Verdict
 from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
+from .report import Progress, Report, ReportTo
 
 Quantity = Annotated[str, Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
@@ -88,6 +89,8 @@ class EvaluationTemplate(ApiModel):
     """Where the pod may run."""
     scratch: Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")] = "20Gi"
     """Space on the node's disk for model and datasets: whole Mi, Gi or Ti."""
+    report: ReportTo | None = None
+    """Where the engine's full report goes; without it, only the numbers are kept."""
     gate: Gate = ()
     """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
     active_deadline: Duration = "2h"
@@ -144,6 +147,18 @@ class Metric(ApiModel):
     """Part of the data it was taken on."""
 
 
+class Invariant(ApiModel):
+    """Something that must be so on every single case, such as an answer that must never be given."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    holds: bool
+    """Whether it holds. On no cases it does not."""
+    n: Annotated[int, Field(ge=0)]
+    """Number of cases looked at."""
+    broken: Annotated[int, Field(ge=0)]
+    """On how many of them it does not hold."""
+
+
 class Results(ApiModel):
     """What the engine measured."""
 
@@ -151,10 +166,14 @@ class Results(ApiModel):
     """Address of the model that was really evaluated."""
     metrics: Annotated[tuple[Metric, ...], Field(max_length=128)] = ()
     """The metrics."""
+    invariants: Annotated[tuple[Invariant, ...], Field(max_length=32)] = ()
+    """The invariants."""
     sha256: Annotated[str, Field(max_length=64)]
     """SHA-256 of the engine's result document."""
     truncated: Annotated[int, Field(ge=0)] = 0
     """How many metrics, from the end of the document, did not fit into the reporter's message."""
+    report: Report | None = None
+    """The full report, where `spec.report` asks for one."""
 
 
 class ResolvedModel(ModelPin):
@@ -212,6 +231,8 @@ class EvaluationJobStatus(ApiModel):
     """Pins of model and datasets."""
     job: JobState | None = None
     """The Kubernetes Job."""
+    progress: Progress | None = None
+    """How far it is while it runs, where the engine tells."""
     results: Results | None = None
     """What the engine measured."""
     verdict: Verdict | None = None
@@ -233,6 +254,7 @@ class EvaluationJob(Resource):
             Column("Model", ".spec.model.name"),
             Column("Version", ".status.version"),
             Column("Phase", ".status.phase"),
+            Column("Progress", ".status.progress.word"),
             Column("Score", ".status.score"),
             Column("Verdict", ".status.verdict.result"),
             Column("Fallback", ".status.conditions[?(@.type=='FallbackUsed')].status"),

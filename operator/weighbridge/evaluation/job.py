@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ..api.evaluationjob import EvaluationJob, Results
 from ..core.evaluationfacts import JobFacts, ResultProblem
-from .result import read_summary
+from .message import read_summary
 from .task import EXIT_MISCONFIGURED, EXIT_REGISTRY_FAILED, EXIT_SUBJECT_CHANGED
 
 REPORTER = "reporter"
@@ -17,6 +17,7 @@ _EXITS = {
     EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned, in each attempt"),
 }
 """What our own engine's exit codes mean; another image's say only that it failed."""
+_ENDED = ("Succeeded", "Failed")
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 _REASONS = {
     "DeadlineExceeded": ("DeadlineExceeded", "the evaluation ran longer than spec.activeDeadline"),
@@ -59,13 +60,25 @@ def is_of(pod: Mapping[str, Any], uid: str) -> bool:
 
 
 def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
-    """What the reporter of the pod that ended last handed over; None where no pod has any."""
-    ordered = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
-    for pod in ordered:
-        for container in pod.get("status", {}).get("initContainerStatuses", []):
-            ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
-            if container["name"] == REPORTER and ended.get("message"):
-                return read_summary(ended["message"], digest)
+    """What the reporter of the newest pod that ended handed over; None where no pod has ended.
+
+    Where that one handed over nothing, there is no result: that of an earlier pod belongs to an attempt that was given up.
+    """
+    ended = [pod for pod in pods if pod.get("status", {}).get("phase") in _ENDED or _last_words(pod) is not None]
+    if not ended:
+        return None
+    newest = max(ended, key=lambda pod: (str(pod["metadata"].get("creationTimestamp", "")), pod["metadata"].get("name", "")))
+    return read_summary(_last_words(newest) or "", digest)
+
+
+def _last_words(pod: Mapping[str, Any]) -> str | None:
+    """The termination message of the pod's reporter; None where it has not ended."""
+    for container in pod.get("status", {}).get("initContainerStatuses", []):
+        # A reporter that broke has its words in lastState while the kubelet waits to start it again; one that runs has none yet.
+        state = container.get("state", {})
+        ended = state.get("terminated") or (None if "running" in state else container.get("lastState", {}).get("terminated"))
+        if container["name"] == REPORTER and ended:
+            return str(ended.get("message", ""))
     return None
 
 

@@ -30,7 +30,7 @@ def main() -> int:
 
     from ..api.evaluationjob import Results
     from . import task
-    from .result import summary
+    from .message import summary
 
     try:
         result, digest = Path(os.environ[task.RESULT]), os.environ[task.SUBJECT]
