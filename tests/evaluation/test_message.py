@@ -95,16 +95,6 @@ def test_damage_never_changes_numbers_unnoticed(place: int, byte: int) -> None:
     assert outcome == measured(3) or reason(outcome) in {"ResultInvalid", "ResultMissing"}
 
 
-def measured(count: int, name: str = "subscore_{}") -> Results:
-    metrics = tuple(
-        Metric(
-            name=name.format(each), value=1 / (each + 3), direction="maximize", n=1000 + each, unit="ratio", stderr=1 / (each + 777)
-        )
-        for each in range(count)
-    )
-    return Results(metrics=metrics, sha256="c" * 64)
-
-
 def test_what_does_not_fit_is_dropped_from_the_end_and_counted() -> None:
     hashed = tuple(
         Metric(name=hashlib.sha512(bytes([each])).hexdigest(), value=1 / (each + 3), direction="minimize", n=each)
@@ -126,9 +116,10 @@ def test_the_largest_single_metric_fits() -> None:
     assert read_summary(summary(outcome, DIGEST).decode(), DIGEST) == outcome
 
 
-@pytest.mark.parametrize(
-    "problem", [result.MISSING, result.TOO_LARGE, result.DUPLICATED, result.WRONG_SUBJECT, read_result(b"{}", DIGEST)]
-)
+PROBLEMS = (result.MISSING, result.TOO_LARGE, result.DUPLICATED, result.WRONG_SUBJECT, read_result(b"{}", DIGEST))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
 def test_a_problem_travels_as_it_is(problem: ResultProblem) -> None:
     assert read_summary(summary(problem, DIGEST).decode(), DIGEST) == problem
 
@@ -138,12 +129,9 @@ def packed(content: bytes) -> str:
 
 
 def with_columns(**columns: Any) -> bytes:
-    whole = {name: [None] for name in ("unit", "stderr", "slice")} | {
-        "name": ["accuracy"],
-        "value": [0.5],
-        "direction": ["maximize"],
-    }
-    content = {"subject": {"digest": DIGEST}, "sha256": "c" * 64, "truncated": 0, "metrics": whole | {"n": [1]} | columns}
+    whole = {"name": ["accuracy"], "value": [0.5], "direction": ["maximize"], "n": [1]}
+    metrics = {name: [None] for name in ("unit", "stderr", "slice")} | whole | columns
+    content = {"subject": {"digest": DIGEST}, "sha256": "c" * 64, "truncated": 0, "metrics": metrics}
     return json.dumps(content).encode()
 
 

@@ -15,7 +15,8 @@ from weighbridge.api.evaluationjob import Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import task
 from weighbridge.evaluation.message import read_summary
-from weighbridge.evaluation.result import MAX_DOCUMENT
+from weighbridge.evaluation.reporter import Written
+from weighbridge.evaluation.result import DUPLICATED, MAX_DOCUMENT
 
 from .documents import DIGEST, OTHER_DIGEST, encoded, metric
 
@@ -82,12 +83,42 @@ def test_a_result_that_appears_just_before_the_end_is_read(reporter: Reporter) -
     assert outcome.metrics[0].value == 0.7
 
 
-def test_a_later_result_replaces_an_earlier_one(reporter: Reporter) -> None:
-    reporter.write(b'{"schemaVersion":')
-    assert "not JSON" in reporter.line()
-    reporter.write(encoded())
-    assert reporter.line() == "reporter: result recorded, 1 metrics"
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(b'{"schemaVersion":', encoded()), (encoded(), encoded(metric(value=0.99))), (encoded(), b'{"schemaVersion":')],
+)
+def test_two_results_that_differ_are_no_result(reporter: Reporter, first: bytes, second: bytes) -> None:
+    reporter.write(first)
+    assert reporter.line()
+    reporter.write(second)
+    assert "written more than once" in reporter.line()
+    reporter.write(first)
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "ResultDuplicated"
+
+
+def test_the_same_result_again_changes_nothing(reporter: Reporter) -> None:
+    for _ in range(2):
+        reporter.write(encoded())
+        assert reporter.line() == "reporter: result recorded, 1 metrics"
     assert isinstance(reporter.stop(), Results)
+
+
+def test_a_result_that_is_still_being_written_is_no_second_one(tmp_path: Path) -> None:
+    path, whole = tmp_path / "result.json", encoded()
+    written = Written(path, DIGEST)
+    assert written.look() is None
+    path.write_bytes(whole[:40])
+    assert isinstance(written.look(), ResultProblem)
+    with path.open("ab") as file:
+        file.write(whole[40:])
+    assert isinstance(written.look(), Results)
+    assert written.look() is None
+    with path.open("ab") as file:
+        file.write(b" ")
+    assert written.look() == DUPLICATED
+    assert written.look(last=True) == DUPLICATED
 
 
 def test_an_engine_that_wrote_nothing(reporter: Reporter) -> None:

@@ -27,7 +27,8 @@ class Evaluator(ApiModel):
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Image of the engine. Default for `mlflow`: the evaluator image the operator was installed with."""
     parameters: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)] = {}
-    """Parameters of the engine. mlflow: `targets` (column of the truth), `modelType` (classifier or regressor)."""
+    """Parameters of the engine. mlflow: `targets` (column of the truth), `modelType` (classifier, regressor, question-answering or
+    text-summarization), `invariants` (column that names groups of rows which must each be right)."""
 
 
 class Resources(ApiModel):

@@ -1,6 +1,6 @@
 """EvaluationJob: asks the registries, looks at the Job and, when it is complete, at what its reporter handed over."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,13 +8,13 @@ from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
-from ..core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
+from ..core.evaluationfacts import EvaluationFacts, Heard, JobFacts, ResultProblem
 from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
 from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
-from ..evaluation.job import is_of, job_facts, report
+from ..evaluation.job import is_of, job_facts, report, running
 from ..evaluation.manifest import job_manifest
 from .ports import Ports, Store
 
@@ -38,7 +38,7 @@ class EvaluationJobController:
         wanted = subjects(resource.spec)
         names = registry_names(resource.spec)
         registries = {name: found for name in names if (found := ports.store.registry(namespace, name)) is not None}
-        job, handed = await self._job(resource, ports)
+        job, handed, progress = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
         known = resource.status.job
         if job is None and (known is None or (known.started_at is None and resource.status.verdict is None)):
@@ -59,23 +59,35 @@ class EvaluationJobController:
             job=job,
             report=handed,
             failure=ports.failure(resource.key),
+            progress=progress,
         )
 
-    async def _job(self, resource: EvaluationJob, ports: Ports) -> tuple[JobFacts | None, Results | ResultProblem | None]:
+    async def _job(
+        self, resource: EvaluationJob, ports: Ports
+    ) -> tuple[JobFacts | None, Results | ResultProblem | None, Heard | None]:
         if resource.status.job is None:
-            return None, None
+            return None, None, None
         namespace, name = resource.metadata.namespace, job_name(resource)
         body = await ports.cluster.get("batch/v1", "Job", namespace, name)
         if body is None:
-            return None, None
+            return None, None, None
         facts = job_facts(body, resource)
-        if resource.status.verdict is not None or facts.state == "Running":
-            return facts, None
+        if resource.status.verdict is not None:
+            return facts, None, None
         found = await ports.cluster.list("v1", "Pod", namespace, {"batch.kubernetes.io/job-name": name})
         pods = [pod for pod in found if is_of(pod, facts.uid)]
+        if facts.state == "Running":
+            return facts, None, self._progress(resource, pods, ports)
         digest = resource.status.resolved.model.digest if resource.status.resolved else ""
         handed = report(pods, digest) if facts.state in ("Complete", "Failed") else None
-        return job_facts(body, resource, pods), handed
+        return job_facts(body, resource, pods), handed, None
+
+    def _progress(self, resource: EvaluationJob, pods: Sequence[Mapping[str, Any]], ports: Ports) -> Heard | None:
+        """How far the running pod is, as it said last."""
+        if (there := running(pods)) is None:
+            return None
+        uid, address = there
+        return ports.progress.ask(resource.key, uid, address)
 
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest)

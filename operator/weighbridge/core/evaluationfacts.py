@@ -35,6 +35,14 @@ class ResultProblem:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What an engine says of how far it is: 0 <= done <= total, total at least 1."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class EvaluationFacts:
     """Everything the decision rests on."""
 
@@ -47,3 +55,5 @@ class EvaluationFacts:
     """What the reporter handed over; only looked for once the Job is complete."""
     failure: Failed | None
     """The action that failed in the last pass."""
+    progress: Heard | None = None
+    """What the running pod said last of how far it is."""

@@ -23,6 +23,8 @@ from .gate import judge, score
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
 from .preflight import Examination, examine
+from .progress import told
+from .report import reported, without
 
 FRESH = 30.0
 """Seconds an answer of the registry may be old when the Job is created: so many evaluations of one model ask for it twice a
@@ -143,7 +145,9 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
             message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"
     scheduled = Draft("Scheduled", True, "JobCreated", f"Job {state.name}")
     drafts = (_validated(), *_told(job), scheduled, Draft("Complete", False, reason, message))
-    return _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=30.0)
+    plan = _plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=30.0)
+    progress = told(job.status.progress, facts.progress, started, now) if found.state == "Running" else None
+    return Plan(plan.status.model_copy(update={"progress": progress}), plan.actions, plan.requeue_after)
 
 
 def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState, now: datetime) -> Plan:
@@ -152,7 +156,7 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     results: Results | None = None
     pins = job.status.resolved
     if isinstance(report, Results):
-        results = report.model_copy(update={"model": pins.model.uri if pins else ""})
+        results = reported(job, report).model_copy(update={"model": pins.model.uri if pins else ""})
         verdict = judge(job.spec.gate, report.metrics, report.truncated)
         worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
         message = worst.message if worst else "no gate rule: nothing was asked"
@@ -162,6 +166,8 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     else:
         reason, message = report.reason, report.message
         verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))
+    if results is not None and results.report is not None and results.report.problem:
+        message = f"{message} ({without(results.report)})"
     if pins is not None and pins.fallback:
         message = f"{message} (measured on a fallback: see FallbackUsed)"
     summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)

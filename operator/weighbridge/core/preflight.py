@@ -43,6 +43,10 @@ def examine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], an
     if refused is None and (engine := _engine(spec, registries, judged)) is not None:
         checks.append(engine)
         refused = (engine.reason, engine.message) if engine.result == "Failed" else None
+    if (report := _report(spec, registries)) is not None:
+        checks.append(report)
+        if refused is None and report.result == "Failed":
+            refused = (report.reason, report.message)
     said = bounded(checks)
     if refused is not None:
         return Examination(said, "Refused", *refused)
@@ -106,6 +110,23 @@ def _engine(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry], ju
         message = f"model and datasets have {needed / 2**30:.1f} GiB, which do not fit into spec.scratch ({spec.scratch}); raise it"
         return Check(name="Engine", result="Failed", reason="EngineUnsupported", message=message)
     return Check(name="Engine", result="Passed", reason="Available", message=f"engine {spec.evaluator.engine} takes it")
+
+
+def _report(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry]) -> Check | None:
+    """Whether the full report has a place to go; None where none is asked for."""
+    if spec.report is None:
+        return None
+    name = spec.report.registry_ref.name
+    registry = registries.get(name)
+    if registry is None:
+        message = f"spec.report names ModelRegistry {name}, and there is none in this namespace; create it or correct registryRef"
+        return Check(name="Report", result="Failed", reason="RegistryNotFound", message=message)
+    if registry.spec.kind != "mlflow":
+        message = (
+            f"full reports go to MLflow, and ModelRegistry {name} is a Hugging Face Hub; name one with spec.mlflow in spec.report"
+        )
+        return Check(name="Report", result="Failed", reason="ReportUnsupported", message=message)
+    return Check(name="Report", result="Passed", reason="Available", message=f"goes to {registry.spec.url}")
 
 
 def _bytes(quantity: str) -> int:

@@ -59,6 +59,13 @@ def is_of(pod: Mapping[str, Any], uid: str) -> bool:
     return any(each.get("uid") == uid and each.get("controller") for each in pod["metadata"].get("ownerReferences", ()))
 
 
+def running(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """Uid and address of the newest pod that runs; None where none does."""
+    there = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running" and pod["status"].get("podIP")]
+    newest = max(there, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), default=None)
+    return (str(newest["metadata"]["uid"]), str(newest["status"]["podIP"])) if newest else None
+
+
 def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
     """What the reporter of the newest pod that ended handed over; None where no pod has ended.
 

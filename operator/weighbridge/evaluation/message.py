@@ -1,7 +1,7 @@
 """How a result travels from the reporter to the operator: packed into the termination message of the reporter's container.
 
-The operator unpacks with distrust: code under evaluation runs in the same pod. What cannot be read is a `ResultProblem`, and no text
-of a message is repeated but the sentence of a problem.
+The operator unpacks with distrust: code under evaluation runs in the same pod. What cannot be read is a `ResultProblem`, and no
+text of a message is repeated but the sentence of a problem.
 """
 
 import base64
@@ -60,8 +60,8 @@ _SUMMARY: TypeAdapter[_Measurement | _Trouble] = TypeAdapter(_Measurement | _Tro
 def summary(outcome: Results | ResultProblem, digest: str) -> bytes:
     """The outcome as a termination message of at most `MAX_MESSAGE` bytes.
 
-    Metrics that do not fit are dropped from the end of the document's order, and their number is recorded in `truncated`; invariants
-    and the report's address always fit.
+    Metrics that do not fit are dropped from the end of the document's order, and their number is recorded in `truncated`.
+    Invariants and the report's address are never dropped.
     """
     if isinstance(outcome, ResultProblem):
         return _pack({"problem": outcome.reason, "message": outcome.message})

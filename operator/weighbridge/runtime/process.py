@@ -33,6 +33,7 @@ from .metrics import Metrics
 from .news import News, group_of
 from .prober import HttpProber
 from .probes import BackgroundProbes
+from .progress import BackgroundProgress
 from .queue import Priority, Queue
 from .reconciler import Reconciler
 from .secrets import Secrets
@@ -138,6 +139,8 @@ async def operator(
         prober = await stack.enter_async_context(HttpProber())
         probes = BackgroundProbes(prober, queue.add, asyncio.get_running_loop().time)
         stack.push_async_callback(probes.close)
+        progress = BackgroundProgress(prober.fetch, queue.add, asyncio.get_running_loop().time)
+        stack.push_async_callback(progress.close)
         actions = Actions(
             cluster=cluster,
             registries=registries,
@@ -156,7 +159,7 @@ async def operator(
             actions=actions,
             recorder=recorder,
             metrics=metrics,
-            ports=Ports(store, cluster, registries, probes, now, lambda _: None),
+            ports=Ports(store, cluster, registries, probes, progress, now, lambda _: None),
             may_write=may_write,
         )
 
