@@ -12,6 +12,8 @@ from tests.core.things import dataset_pin, evaluation_job, pin, registry
 from weighbridge.api import EvaluationJob, ModelRegistry
 from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel
 from weighbridge.evaluation.manifest import job_manifest
+from weighbridge.evaluation.order import read_order
+from weighbridge.evaluation.reporter import _UPLOAD_SECONDS
 from weighbridge.evaluation.task import TASK, Task
 from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.refusal import Invalid
@@ -126,6 +128,53 @@ def test_the_job_waits_for_the_operator_and_belongs_to_its_evaluation() -> None:
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("EvaluationJob", "evaluation-uid", True)
 
 
+def variables(container: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+
+
+REPORT_TO = {"registryRef": {"name": "mlflow"}}
+
+
+def test_what_writes_reports_reaches_the_reporter_alone_and_nothing_else_does() -> None:
+    secrets = {"credentialsSecretRef": {"name": "operators"}, "reportCredentialsSecretRef": {"name": "writes-reports"}}
+    resolved = Resolved(model=PIN.model_copy(update={"run_id": "r" * 32}))
+    job = manifest(evaluation_job(report=REPORT_TO), resolved, workloadCredentialsSecretRef={"name": "reads"}, **secrets)
+    (reporter,) = pod_spec(job)["initContainers"]
+    assert "writes-reports" not in str(engine(job))
+    assert {name for name in ("operators", "reads", "writes-reports") if name in str(reporter)} == {"writes-reports"}
+    said = variables(reporter)
+    assert said["MLFLOW_TRACKING_TOKEN"] == {
+        "secretKeyRef": {"name": "writes-reports", "key": "MLFLOW_TRACKING_TOKEN", "optional": True}
+    }
+    assert said["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+    order = read_order(said["WEIGHBRIDGE_UPLOAD"])
+    assert order is not None
+    assert (order.uid, order.attempt, order.parent_run) == ("evaluation-uid", "evaluation-1", "r" * 32)
+    assert pod_spec(job)["terminationGracePeriodSeconds"] > _UPLOAD_SECONDS
+    assert reporter["volumeMounts"][0]["readOnly"] is True
+
+
+def test_without_credentials_for_reports_no_others_are_taken() -> None:
+    job = manifest(evaluation_job(report=REPORT_TO), credentialsSecretRef={"name": "operators"})
+    assert "operators" not in str(pod_spec(job)["initContainers"])
+
+
+def test_a_model_of_another_registry_has_no_run_there() -> None:
+    model = HUB_PIN.model_copy(update={"run_id": "r"})
+    (reporter,) = pod_spec(manifest(evaluation_job(report=REPORT_TO), Resolved(model=model), (hub(),)))["initContainers"]
+    order = read_order(variables(reporter)["WEIGHBRIDGE_UPLOAD"])
+    assert order is not None
+    assert order.parent_run == ""
+
+
+def test_without_a_report_the_reporter_gets_no_registry_at_all() -> None:
+    job = manifest(reportCredentialsSecretRef={"name": "writes-reports"})
+    (reporter,) = pod_spec(job)["initContainers"]
+    assert "writes-reports" not in str(job)
+    assert not [name for name in variables(reporter) if name.startswith("MLFLOW") or name == "WEIGHBRIDGE_UPLOAD"]
+    assert pod_spec(job)["terminationGracePeriodSeconds"] == 30
+
+
 _LABEL = st.from_regex(r"[a-z][a-z0-9]{0,20}", fullmatch=True)
 _TOLERATIONS = st.one_of(
     st.fixed_dictionaries({"operator": st.just("Exists")}, optional={"key": _LABEL, "effect": st.just("NoSchedule")}),
@@ -152,6 +201,7 @@ _SPECS = st.fixed_dictionaries(
         ),
         "activeDeadline": st.sampled_from(["1s", "30m", "2h"]),
         "backoffLimit": st.integers(0, 10),
+        "report": st.just({"registryRef": {"name": "mlflow"}}),
     },
 )
 

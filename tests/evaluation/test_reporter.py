@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -28,6 +31,7 @@ class Reporter:
     process: subprocess.Popen[str]
     result: Path
     log: Path
+    port: int
 
     def line(self) -> str:
         """The next line the process prints; waits for it."""
@@ -50,17 +54,21 @@ class Reporter:
 def reporter(tmp_path: Path) -> Iterator[Reporter]:
     result, log = tmp_path / "result.json", tmp_path / "termination-log"
     log.touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": SOURCES,
         task.RESULT: str(result),
         task.SUBJECT: DIGEST,
         task.TERMINATION_LOG: str(log),
+        task.PROGRESS: str(tmp_path / "progress.json"),
+        task.PROGRESS_PORT: str(port),
         "MLFLOW_TRACKING_TOKEN": "s3cret",
     }
     command = [sys.executable, "-m", "weighbridge.evaluation.reporter"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        started = Reporter(process, result, log)
+        started = Reporter(process, result, log, port)
         assert started.line() == "reporter: waiting for the result"
         yield started
         process.kill()
@@ -119,6 +127,17 @@ def test_a_result_that_is_still_being_written_is_no_second_one(tmp_path: Path) -
         file.write(b" ")
     assert written.look() == DUPLICATED
     assert written.look(last=True) == DUPLICATED
+
+
+def test_progress_is_told_while_the_engine_runs(reporter: Reporter, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{reporter.port}/progress"
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(address, timeout=10)
+    (tmp_path / "progress.json").write_text('{"done": 2, "total": 5}')
+    with urlopen(address, timeout=10) as answer:
+        assert json.load(answer) == {"done": 2, "total": 5}
+    reporter.write(encoded())
+    assert isinstance(reporter.stop(), Results)
 
 
 def test_an_engine_that_wrote_nothing(reporter: Reporter) -> None:

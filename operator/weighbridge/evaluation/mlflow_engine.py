@@ -91,6 +91,8 @@ def _task(environment: Mapping[str, str]) -> tuple[Task, Path]:
 class _Measured:
     """What was found out so far."""
 
+    artifacts: Path
+    """Where MLflow keeps what it makes, a folder for each run."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
     invariants: Invariants = field(default_factory=Invariants)
@@ -108,16 +110,16 @@ def _evaluate(task: Task, scratch: Path) -> _Measured:
     mlflow.set_tracking_uri(f"sqlite:///{scratch / 'tracking.db'}")
     mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / ARTIFACTS).as_uri()))
     loaded = mlflow.pyfunc.load_model(str(model))
-    measured = _Measured()
+    measured = _Measured(scratch / ARTIFACTS)
     for done, (dataset, table) in enumerate(tables):
         tell_progress(done, len(tables))
         _say(f"evaluating on {dataset.name}, {len(table)} rows")
-        _evaluate_one(task, loaded, dataset, table, measured, scratch)
+        _evaluate_one(task, loaded, dataset, table, measured)
     tell_progress(len(tables), len(tables))
     return measured
 
 
-def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, measured: _Measured, scratch: Path) -> None:
+def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, measured: _Measured) -> None:
     import mlflow
 
     kind, targets = task.parameters.get("modelType", _KINDS[0]), task.parameters["targets"]
@@ -138,14 +140,15 @@ def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, meas
         asked = {"model": model, "data": table, "model_type": kind, "evaluator_config": {"log_model_explainability": False}}
     result = mlflow.models.evaluate(targets=targets, **asked)  # type: ignore[no-untyped-call]
     measured.metrics += measured_metrics(result.metrics, len(table), part)
-    keep_artifacts(scratch / ARTIFACTS / str(result.run_id) / "artifacts", dataset.name)
+    keep_artifacts(measured.artifacts / str(result.run_id) / "artifacts", dataset.name)
     if predictions is None:
         if named:
             raise Refusal(EXIT_MISCONFIGURED, "the model gives no single prediction a row, which invariants need")
         _say("the model gives no single prediction a row: no samples")
         return
     measured.samples += samples(kind, predictions, truth, part)
-    measured.invariants.add(named, predictions, truth)
+    if named:
+        measured.invariants.add(named, predictions, truth)
 
 
 def _model(task: Task, scratch: Path) -> Path:
