@@ -59,7 +59,7 @@ class Eyes:
 
     def __init__(self, connection: Connection, user: str, server: RealServer) -> None:
         self.asked, self.store, self.user, self._server = Asked(), ObjectStore(), user, server
-        self._ports = Ports(self.store, Cluster(connection), None, self.asked, now, lambda _: None)  # type: ignore[arg-type]
+        self._ports = Ports(self.store, Cluster(connection), None, self.asked, None, now, lambda _: None)  # type: ignore[arg-type]
 
     async def look(self, version: ModelVersion) -> VersionFacts:
         return await ModelVersionController().observe(version, self._ports)

@@ -8,8 +8,9 @@ import pytest
 
 from weighbridge.api import EvaluationJob
 from weighbridge.api.evaluationjob import EvaluationJobSpec, EvaluationJobStatus, Metric, Results
+from weighbridge.api.report import Report
 from weighbridge.core.conditions import find
-from weighbridge.core.evaluationfacts import EvaluationFacts, JobFacts, ResultProblem
+from weighbridge.core.evaluationfacts import EvaluationFacts, Heard, JobFacts, ResultProblem
 from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Absent, Failed, Known, Pending
 from weighbridge.core.names import job_name
@@ -248,3 +249,85 @@ def test_an_absence_that_is_not_fresh_is_asked_again_before_its_fallback_is_run(
     plan = look(evaluation_job(fallback=BASELINE), model=(old, Known(snapshot("2"), START)))
     assert plan.actions == ()
     assert ready(plan) == ("False", "Checking")
+
+
+def test_progress_is_told_seldom_and_only_where_it_is_news() -> None:
+    job = scheduled()
+    half = START + timedelta(minutes=10)
+
+    def at(minutes: float, heard: Heard | None, job: EvaluationJob) -> EvaluationJob:
+        plan = look(job, now=START + timedelta(minutes=minutes), job=running("Running"), progress=heard)
+        return with_status(job, plan.status)
+
+    begun = at(10, Heard(50, 200), job)
+    told = begun.status.progress
+    assert told is not None
+    assert (told.done, told.total, told.percent, told.word, told.at) == (50, 200, 25, "25 %", half)
+    assert told.eta == half + timedelta(minutes=30)
+    assert at(10.4, Heard(80, 200), begun).status == begun.status
+    assert at(11, Heard(51, 200), begun).status == begun.status
+    assert at(11, None, begun).status == begun.status
+    later = at(11, Heard(52, 200), begun).status.progress
+    assert later is not None
+    assert later.word == "26 %"
+    done = look(begun, now=START + timedelta(minutes=20), job=running("Complete"), report=RESULTS)
+    assert done.status.progress is None
+
+
+def test_progress_that_was_not_begun_has_no_end_in_sight() -> None:
+    told = look(scheduled(), now=START + timedelta(minutes=1), job=running("Running"), progress=Heard(0, 10)).status.progress
+    assert told is not None
+    assert (told.percent, told.eta) == (0, None)
+    told = look(scheduled(), now=START + timedelta(hours=9), job=running("Running"), progress=Heard(1, 1 << 53)).status.progress
+    assert told is not None
+    assert told.eta is None
+
+
+REPORT = {"report": {"registryRef": {"name": "mlflow"}}}
+
+
+@pytest.mark.parametrize(
+    ("told", "problem", "says"),
+    [
+        (None, "ReportUnfinished", "the reporter was stopped"),
+        (Report(problem="ReportRefused"), "ReportRefused", "reportCredentialsSecretRef"),
+        (Report(uri="runs:/1", sha256="a" * 64, bytes=7), "", ""),
+    ],
+)
+def test_a_report_that_is_not_there_is_told_and_changes_no_verdict(told: Report | None, problem: str, says: str) -> None:
+    job = evaluation_job(**REPORT)
+    job = with_status(job, look(job).status)
+    plan = look(job, job=running("Complete"), report=RESULTS.model_copy(update={"report": told}))
+    assert plan.status.verdict is not None
+    assert plan.status.verdict.result == "Passed"
+    assert plan.status.results is not None
+    assert plan.status.results.report is not None
+    assert plan.status.results.report.problem == problem
+    condition = find(plan.status.conditions, "Ready")
+    assert condition is not None
+    assert says in condition.message
+    assert ("full report" in condition.message) == bool(problem)
+
+
+def test_a_report_that_nobody_asked_for_is_not_told() -> None:
+    handed = RESULTS.model_copy(update={"report": Report(uri="runs:/1")})
+    plan = look(scheduled(), job=running("Complete"), report=handed)
+    assert plan.status.results is not None
+    assert plan.status.results.report is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "reason"),
+    [
+        ("elsewhere", {}, "RegistryNotFound"),
+        ("mlflow", {"mlflow": None, "huggingFace": {}}, "ReportUnsupported"),
+        ("mlflow", {}, ""),
+    ],
+)
+def test_a_report_needs_a_place_to_go_before_anything_is_scheduled(name: str, kind: dict[str, Any], reason: str) -> None:
+    job = evaluation_job(report={"registryRef": {"name": name}}, evaluator={"engine": "container", "image": "i"})
+    plan = look(job, registries={"mlflow": registry(**kind)})
+    assert (ready(plan)[1] == reason) == bool(reason)
+    assert bool(plan.actions) == (not reason)
+    (check,) = [each for each in plan.status.preflight if each.name == "Report"]
+    assert check.result == ("Failed" if reason else "Passed")

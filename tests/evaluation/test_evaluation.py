@@ -16,12 +16,15 @@ from tests.registries.mlflowserver import MlflowServer
 from weighbridge.api import ModelRegistry
 from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel, Results
 from weighbridge.api.gate import Verdict
+from weighbridge.core.evaluationfacts import Heard
 from weighbridge.core.gate import judge
 from weighbridge.core.pin import records_fingerprint
 from weighbridge.evaluation import task as task_module
 from weighbridge.evaluation.manifest import job_manifest
+from weighbridge.evaluation.progress import progress_in
 from weighbridge.evaluation.result import read_result
-from weighbridge.evaluation.task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, RESULT, Task
+from weighbridge.evaluation.samples import SAMPLES_FILE, read_samples
+from weighbridge.evaluation.task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, PROGRESS, REPORT, RESULT, Task
 
 SOURCES = str(Path(task_module.__file__).parents[2])
 GATE = [{"metric": "accuracy", "min": 0.9, "minSamples": 50}]
@@ -71,13 +74,13 @@ class Ended:
         return judge(evaluation_job(gate=GATE).spec.gate, self.results.metrics)
 
 
-def weigh(task: Task, folder: Path) -> Ended:
+def weigh(task: Task, folder: Path, **parameters: str) -> Ended:
     """Runs the engine with what the operator's manifest gives it; only the pod's folders are elsewhere."""
     registries = {
         "mlflow": registry(mlflow={"url": os.environ.get("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")}),
         "huggingFace": hub_registry(os.environ.get("HF_ENDPOINT", "http://127.0.0.1:1")),
     }
-    job = evaluation_job(evaluator={"parameters": {"targets": "species"}}, gate=GATE)
+    job = evaluation_job(evaluator={"parameters": {"targets": "species"} | parameters}, gate=GATE)
     manifest = job_manifest(job, resolved(task), registries, name="e", evaluator_image="e", reporter_image="r")
     (engine,) = manifest["spec"]["template"]["spec"]["containers"]
     secret = {"HF_TOKEN": os.environ.get("HF_TOKEN", "")}
@@ -85,6 +88,8 @@ def weigh(task: Task, folder: Path) -> Ended:
     result = folder / "result.json"
     environment |= {
         RESULT: str(result),
+        REPORT: str(folder / "report"),
+        PROGRESS: str(folder / "progress.json"),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "PYTHONPATH": SOURCES,
@@ -199,3 +204,89 @@ def test_what_the_engine_cannot_weigh_says_what_is_wrong(
     ended = weigh(hub_evaluation(hub, {model: b"flavors: {}\n"}, data), tmp_path)
     assert (ended.code, ended.results) == (EXIT_MISCONFIGURED, None)
     assert says in one_line(ended.says)
+
+
+def reported(folder: Path) -> list[tuple[str, str | None, str, float]]:
+    """The samples of the report."""
+    return [(each.metric, each.slice, each.id, each.value) for each in read_samples(folder / "report" / SAMPLES_FILE)]
+
+
+def task_on(server: MlflowServer, model: dict[str, bytes], **tables: bytes) -> Task:
+    wanted = []
+    for name, content in tables.items():
+        files = {"holdout.csv": content}
+        wanted.append(dataset(f"runs:/{server.run(files, 'd')}/d", read_identity(files), name=name))
+    called = server.new_name()
+    return mlflow_task(server, called, server.register(called, model), read_identity(REGISTERED | model), *wanted)
+
+
+def test_the_report_holds_each_row_and_what_mlflow_draws(tmp_path: Path, mlflow_here: MlflowServer, iris: Iris) -> None:
+    header, *rows = iris.csv.decode().splitlines()
+    marked = [f"{header},must", *(f"{row},{'setosa-is-setosa' if row.endswith(',0') else ''}" for row in rows)]
+    setosa = [row for row in rows if row.endswith(",0")][:2]
+    never = [f"{header},must", *(f"{row[:-1]}2, impossible " if row in setosa else f"{row}," for row in rows)]
+    tables = {"all": "\n".join(marked).encode(), "odd": "\n".join(never).encode()}
+    ended = weigh(task_on(mlflow_here, iris.model, **tables), tmp_path, invariants="must")
+    assert ended.results is not None, ended.says
+    told = {each.name: (each.holds, each.n, each.broken) for each in ended.results.invariants}
+    assert told == {"setosa-is-setosa": (True, iris.truth.count(0), 0), "impossible": (False, 2, 2)}
+    found = reported(tmp_path)
+    for part in ("all", "odd"):
+        values = [value for metric, place, _, value in found if (metric, place) == ("accuracy", part)]
+        (accuracy,) = [each.value for each in ended.results.metrics if (each.name, each.slice) == ("accuracy", part)]
+        assert len(values) == len(rows)
+        assert sum(values) / len(rows) == pytest.approx(accuracy)
+    assert [place for _, _, place, _ in found[:3]] == ["0", "1", "2"]
+    assert list((tmp_path / "report" / "mlflow" / "all").rglob("*confusion_matrix*.png"))
+    assert progress_in(tmp_path / "progress.json") == Heard(2, 2)
+
+
+REGRESSOR, TEXTS = "regressor", "texts"
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, bytes]]:
+    """A regressor, and a model that answers in text."""
+    import mlflow
+    import pandas
+    from sklearn.linear_model import LinearRegression
+
+    class Capitals(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> list[str]:
+            return [{"France": "Paris", "Italy": "Rome"}.get(country, "") for country in model_input["country"]]
+
+    folder = tmp_path_factory.mktemp("models")
+    mlflow.sklearn.save_model(LinearRegression().fit(pandas.DataFrame({"x": [0.0, 1.0]}), [0.0, 2.0]), str(folder / REGRESSOR))
+    mlflow.pyfunc.save_model(str(folder / TEXTS), python_model=Capitals())
+
+    def files(of: Path) -> dict[str, bytes]:
+        return {path.relative_to(of).as_posix(): path.read_bytes() for path in of.rglob("*") if path.is_file()}
+
+    return {name: files(folder / name) for name in (REGRESSOR, TEXTS)}
+
+
+def test_a_regressor_reports_its_errors_row_by_row(
+    tmp_path: Path, mlflow_here: MlflowServer, models: dict[str, dict[str, bytes]]
+) -> None:
+    table = b"x,species\n0.0,0.5\n1.0,2.0\n2.0,4.0\n3.0,5.0\n"
+    ended = weigh(task_on(mlflow_here, models[REGRESSOR], holdout=table), tmp_path, modelType="regressor")
+    assert ended.results is not None, ended.says
+    values = {each.name: each.value for each in ended.results.metrics}
+    found = reported(tmp_path)
+    for metric in ("mean_absolute_error", "mean_squared_error"):
+        mine = [value for name, _, _, value in found if name == metric]
+        assert mine == pytest.approx([0.5, 0, 0, 1.0] if "absolute" in metric else [0.25, 0, 0, 1.0])
+        assert sum(mine) / 4 == pytest.approx(values[metric])
+
+
+@pytest.mark.parametrize("kind", ["question-answering", "text-summarization"])
+def test_a_model_of_texts_is_weighed_without_any_download(
+    tmp_path: Path, mlflow_here: MlflowServer, models: dict[str, dict[str, bytes]], kind: str
+) -> None:
+    table = b"country,species,must\nFrance,Paris,never-wrong\nItaly,Milan,\nSpain,Madrid,\nItaly,Rome,never-wrong\n"
+    ended = weigh(task_on(mlflow_here, models[TEXTS], holdout=table), tmp_path, modelType=kind, invariants="must")
+    assert ended.results is not None, ended.says
+    (metric,) = ended.results.metrics
+    assert (metric.name, metric.value, metric.n, metric.unit, metric.direction) == ("exact_match", 0.5, 4, "ratio", "maximize")
+    assert [(name, value) for name, _, _, value in reported(tmp_path)] == [("exact_match", each) for each in (1, 0, 0, 1)]
+    assert [(each.name, each.holds, each.n) for each in ended.results.invariants] == [("never-wrong", True, 2)]

@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.evaluation.job import is_of, job_facts, still_there
+from weighbridge.api.evaluationjob import Metric, Results
+from weighbridge.core.evaluationfacts import ResultProblem
+from weighbridge.evaluation.job import is_of, job_facts, report, still_there
+from weighbridge.evaluation.message import summary
+
+from .documents import DIGEST
 
 MODEL = {"registryRef": {"name": "mlflow"}, "name": "m", "version": "1"}
 
@@ -127,3 +132,40 @@ def test_a_pod_that_took_the_place_of_another_one_decides() -> None:
     new["metadata"] |= {"name": "q", "creationTimestamp": "2026-01-01T00:05:00Z"}
     assert job_facts(job(startTime="2026-01-01T00:00:00Z"), owner(), [old, new]).state == "Waiting"
     assert still_there([old, new]) == ("q",)
+
+
+MEASURED = Results(metrics=(Metric(name="accuracy", value=0.9, direction="maximize", n=100),), sha256="c" * 64)
+WORDS = summary(MEASURED, DIGEST).decode()
+
+
+def told(number: int, phase: str, state: dict[str, Any] | None = None, last: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The pod of an attempt, and how its reporter ended."""
+    reporters = [{"name": "reporter", "state": state or {}, "lastState": last or {}}] if state is not None else []
+    metadata = {"name": f"p{number}", "creationTimestamp": f"2026-01-01T00:0{number}:00Z"}
+    return {"metadata": metadata, "status": {"phase": phase, "initContainerStatuses": reporters}}
+
+
+def said(message: str) -> dict[str, Any]:
+    return {"terminated": {"exitCode": 0, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "outcome"),
+    [
+        ([], None),
+        ([told(1, "Running", {"running": {}})], None),
+        ([told(1, "Running", {"running": {}}, said(WORDS))], None),
+        ([told(1, "Succeeded", said(WORDS))], "Results"),
+        ([told(1, "Failed", said("")), told(2, "Succeeded", said(WORDS))], "Results"),
+        ([told(2, "Succeeded", said(WORDS)), told(1, "Failed", said("late"))], "Results"),
+        ([told(1, "Failed", said(WORDS)), told(2, "Running", {"running": {}})], "Results"),
+        ([told(1, "Failed", said(WORDS)), told(2, "Succeeded", said(""))], "ResultMissing"),
+        ([told(1, "Failed", said(WORDS)), told(2, "Failed")], "ResultMissing"),
+        ([told(1, "Succeeded", {"waiting": {"reason": "CrashLoopBackOff"}}, said(WORDS))], "Results"),
+    ],
+)
+def test_the_newest_pod_that_ended_decides_and_no_earlier_one_stands_in_for_it(
+    pods: list[dict[str, Any]], outcome: str | None
+) -> None:
+    found = report(pods, DIGEST)
+    assert (found.reason if isinstance(found, ResultProblem) else "Results" if found == MEASURED else found) == outcome

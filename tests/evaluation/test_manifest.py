@@ -14,6 +14,8 @@ from weighbridge.api import EvaluationJob, ModelRegistry
 from weighbridge.api.base import API_VERSION
 from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel
 from weighbridge.evaluation.manifest import job_manifest
+from weighbridge.evaluation.order import read_order
+from weighbridge.evaluation.reporter import _UPLOAD_SECONDS
 from weighbridge.evaluation.task import TASK, Task
 from weighbridge.runtime.connection import Connection
 from weighbridge.runtime.refusal import Invalid
@@ -168,6 +170,53 @@ def test_the_job_waits_for_the_operator_and_belongs_to_its_evaluation() -> None:
     assert "finalizers" not in job["metadata"], "it goes with its evaluation, and its pod with it"
 
 
+def variables(container: dict[str, Any]) -> dict[str, Any]:
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in container["env"]}
+
+
+REPORT_TO = {"registryRef": {"name": "mlflow"}}
+
+
+def test_what_writes_reports_reaches_the_reporter_alone_and_nothing_else_does() -> None:
+    secrets = {"credentialsSecretRef": {"name": "operators"}, "reportCredentialsSecretRef": {"name": "writes-reports"}}
+    resolved = Resolved(model=PIN.model_copy(update={"run_id": "r" * 32}))
+    job = manifest(evaluation_job(report=REPORT_TO), resolved, workloadCredentialsSecretRef={"name": "reads"}, **secrets)
+    (reporter,) = pod_spec(job)["initContainers"]
+    assert "writes-reports" not in str(engine(job))
+    assert {name for name in ("operators", "reads", "writes-reports") if name in str(reporter)} == {"writes-reports"}
+    said = variables(reporter)
+    assert said["MLFLOW_TRACKING_TOKEN"] == {
+        "secretKeyRef": {"name": "writes-reports", "key": "MLFLOW_TRACKING_TOKEN", "optional": True}
+    }
+    assert said["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+    order = read_order(said["WEIGHBRIDGE_UPLOAD"])
+    assert order is not None
+    assert (order.uid, order.attempt, order.parent_run) == ("evaluation-uid", "evaluation-1", "r" * 32)
+    assert pod_spec(job)["terminationGracePeriodSeconds"] > _UPLOAD_SECONDS
+    assert reporter["volumeMounts"][0]["readOnly"] is True
+
+
+def test_without_credentials_for_reports_no_others_are_taken() -> None:
+    job = manifest(evaluation_job(report=REPORT_TO), credentialsSecretRef={"name": "operators"})
+    assert "operators" not in str(pod_spec(job)["initContainers"])
+
+
+def test_a_model_of_another_registry_has_no_run_there() -> None:
+    model = HUB_PIN.model_copy(update={"run_id": "r"})
+    (reporter,) = pod_spec(manifest(evaluation_job(report=REPORT_TO), Resolved(model=model), (hub(),)))["initContainers"]
+    order = read_order(variables(reporter)["WEIGHBRIDGE_UPLOAD"])
+    assert order is not None
+    assert order.parent_run == ""
+
+
+def test_without_a_report_the_reporter_gets_no_registry_at_all() -> None:
+    job = manifest(reportCredentialsSecretRef={"name": "writes-reports"})
+    (reporter,) = pod_spec(job)["initContainers"]
+    assert "writes-reports" not in str(job)
+    assert not [name for name in variables(reporter) if name.startswith("MLFLOW") or name == "WEIGHBRIDGE_UPLOAD"]
+    assert pod_spec(job)["terminationGracePeriodSeconds"] == 30
+
+
 EXAMPLES = 2000
 AT_ONCE = 20
 """Requests at a time: what takes time is the way."""
@@ -225,6 +274,7 @@ def random_spec(chance: random.Random) -> dict[str, Any]:
         backoffLimit=lambda: of(0, 1, 10, bad=(11,)),
         ttlAfterFinished=lambda: "1h",
         ttlAfterFailed=lambda: "1h",
+        report=lambda: {"registryRef": {"name": "mlflow"}},
     )
 
 

@@ -45,7 +45,7 @@ def run(tmp_path: Path, content: dict[str, Any] | None) -> subprocess.CompletedP
         ({"schemaVersion": "v2"}, "must be set as the operator sets them"),
         (TASK | {"datasets": []}, "name one in spec.datasets"),
         (TASK | {"parameters": {}}, "set spec.evaluator.parameters.targets"),
-        (TASK | {"parameters": {"targets": "label", "modelType": "poet"}}, "must be classifier or regressor"),
+        (TASK | {"parameters": {"targets": "label", "modelType": "poet"}}, "must be one of classifier, regressor"),
     ],
 )
 def test_a_task_that_cannot_be_carried_out_ends_with_one_line_and_no_result(tmp_path: Path, content: Any, says: str) -> None:

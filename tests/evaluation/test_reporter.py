@@ -3,18 +3,23 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
 from weighbridge.api.evaluationjob import Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import task
-from weighbridge.evaluation.result import MAX_DOCUMENT, read_summary
+from weighbridge.evaluation.message import read_summary
+from weighbridge.evaluation.reporter import Written
+from weighbridge.evaluation.result import DUPLICATED, MAX_DOCUMENT
 
 from .documents import DIGEST, OTHER_DIGEST, encoded, metric
 
@@ -26,6 +31,7 @@ class Reporter:
     process: subprocess.Popen[str]
     result: Path
     log: Path
+    port: int
 
     def line(self) -> str:
         """The next line the process prints; waits for it."""
@@ -48,17 +54,21 @@ class Reporter:
 def reporter(tmp_path: Path) -> Iterator[Reporter]:
     result, log = tmp_path / "result.json", tmp_path / "termination-log"
     log.touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": SOURCES,
         task.RESULT: str(result),
         task.SUBJECT: DIGEST,
         task.TERMINATION_LOG: str(log),
+        task.PROGRESS: str(tmp_path / "progress.json"),
+        task.PROGRESS_PORT: str(port),
         "MLFLOW_TRACKING_TOKEN": "s3cret",
     }
     command = [sys.executable, "-m", "weighbridge.evaluation.reporter"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        started = Reporter(process, result, log)
+        started = Reporter(process, result, log, port)
         assert started.line() == "reporter: waiting for the result"
         yield started
         process.kill()
@@ -81,11 +91,52 @@ def test_a_result_that_appears_just_before_the_end_is_read(reporter: Reporter) -
     assert outcome.metrics[0].value == 0.7
 
 
-def test_a_later_result_replaces_an_earlier_one(reporter: Reporter) -> None:
-    reporter.write(b'{"schemaVersion":')
-    assert "not JSON" in reporter.line()
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(b'{"schemaVersion":', encoded()), (encoded(), encoded(metric(value=0.99))), (encoded(), b'{"schemaVersion":')],
+)
+def test_two_results_that_differ_are_no_result(reporter: Reporter, first: bytes, second: bytes) -> None:
+    reporter.write(first)
+    assert reporter.line()
+    reporter.write(second)
+    assert "written more than once" in reporter.line()
+    reporter.write(first)
+    outcome = reporter.stop()
+    assert isinstance(outcome, ResultProblem)
+    assert outcome.reason == "ResultDuplicated"
+
+
+def test_the_same_result_again_changes_nothing(reporter: Reporter) -> None:
+    for _ in range(2):
+        reporter.write(encoded())
+        assert reporter.line() == "reporter: result recorded, 1 metrics"
+    assert isinstance(reporter.stop(), Results)
+
+
+def test_a_result_that_is_still_being_written_is_no_second_one(tmp_path: Path) -> None:
+    path, whole = tmp_path / "result.json", encoded()
+    written = Written(path, DIGEST)
+    assert written.look() is None
+    path.write_bytes(whole[:40])
+    assert isinstance(written.look(), ResultProblem)
+    with path.open("ab") as file:
+        file.write(whole[40:])
+    assert isinstance(written.look(), Results)
+    assert written.look() is None
+    with path.open("ab") as file:
+        file.write(b" ")
+    assert written.look() == DUPLICATED
+    assert written.look(last=True) == DUPLICATED
+
+
+def test_progress_is_told_while_the_engine_runs(reporter: Reporter, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{reporter.port}/progress"
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(address, timeout=10)
+    (tmp_path / "progress.json").write_text('{"done": 2, "total": 5}')
+    with urlopen(address, timeout=10) as answer:
+        assert json.load(answer) == {"done": 2, "total": 5}
     reporter.write(encoded())
-    assert reporter.line() == "reporter: result recorded, 1 metrics"
     assert isinstance(reporter.stop(), Results)
 
 

@@ -1,10 +1,8 @@
 """The result contract: only a whole, valid measurement of the expected subject ever becomes numbers."""
 
-import base64
 import hashlib
 import json
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from weighbridge.api.evaluationjob import Metric, Results
+from weighbridge.api.evaluationjob import Invariant, Metric, Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import result
-from weighbridge.evaluation.result import MAX_DOCUMENT, MAX_MESSAGE, ResultDocument, read_result, read_summary, summary
+from weighbridge.evaluation.result import MAX_DOCUMENT, ResultDocument, read_result
 
-from .documents import DIGEST, OTHER_DIGEST, document, encoded, metric
+from .documents import DIGEST, OTHER_DIGEST, document, encoded, invariant, metric
 
 
 def reason(outcome: Results | ResultProblem) -> str:
@@ -67,8 +65,18 @@ def test_a_complete_document_becomes_results_with_its_hash() -> None:
         (encoded(metric(secret_typo=1)), "metrics[0] has a field that the contract does not know"),
         (encoded(metric(), metric()), "two metrics of the same name and slice"),
         (encoded(metric(slice="a"), metric(slice="a")), "two metrics of the same name and slice"),
+        (encoded(metric(unit="ratio", value=80)), "metrics[0] must have a value from 0 to 1"),
+        (encoded(metric("loss"), metric(unit="ratio", value=-1e-9)), "metrics[1] must have a value from 0 to 1"),
+        (encoded(invariants=[invariant(broken=1)]), "invariants[0] must hold just where"),
+        (encoded(invariants=[invariant(n=0)]), "invariants[0] must hold just where"),
+        (encoded(invariants=[invariant(holds=False)]), "invariants[0] must hold just where"),
+        (encoded(invariants=[invariant(holds=False, n=1, broken=2)]), "invariants[0] must hold just where"),
+        (encoded(invariants=[invariant(holds=1)]), "invariants[0].holds"),
+        (encoded(invariants=[invariant("a\u001bb")]), "invariants[0].name must hold printable characters only"),
+        (encoded(invariants=[invariant(), invariant()]), "two invariants of the same name"),
+        (encoded(invariants=[invariant(str(each)) for each in range(33)]), "at most 128 metrics and 32 invariants"),
         (encoded(metrics=[]), "at least one metric"),
-        (encoded(*(metric(f"m{each}") for each in range(129))), "at most 128 metrics"),
+        (encoded(*(metric(f"m{each}") for each in range(129))), "at most 128 metrics and 32 invariants"),
         (encoded(schemaVersion="v2"), "schemaVersion"),
         (encoded(digest="sha256:short"), "subject.digest"),
         (encoded().replace(b'"value": 0.95', b'"value": 0.2, "value": 0.95'), "not JSON"),
@@ -84,7 +92,6 @@ def test_what_breaks_the_contract_is_no_result_and_the_message_says_where(data: 
 
 def test_a_result_for_another_subject_is_no_result() -> None:
     assert reason(read_result(encoded(digest=OTHER_DIGEST), DIGEST)) == "WrongSubject"
-    assert reason(read_summary(summary(measured(1), OTHER_DIGEST).decode(), DIGEST)) == "WrongSubject"
 
 
 def test_the_size_limit_is_on_the_byte() -> None:
@@ -132,84 +139,20 @@ def test_no_document_without_a_valid_measurement_reads_as_results(content: Any) 
         assert outcome.metrics
 
 
-@given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 255))
-def test_noise_and_damage_never_change_numbers_unnoticed(noise: bytes, place: int, byte: int) -> None:
+@given(st.binary(max_size=200))
+def test_noise_is_no_result(noise: bytes) -> None:
     assert reason(read_result(noise, DIGEST)) == "ResultInvalid"
-    message = bytearray(summary(measured(3), DIGEST))
-    message[place % len(message)] = byte
-    outcome = read_summary(message.decode("latin-1"), DIGEST)
-    assert outcome == measured(3) or reason(outcome) in {"ResultInvalid", "ResultMissing"}
 
 
-def measured(count: int, name: str = "subscore_{}") -> Results:
-    metrics = tuple(
-        Metric(
-            name=name.format(each), value=1 / (each + 3), direction="maximize", n=1000 + each, unit="ratio", stderr=1 / (each + 777)
-        )
-        for each in range(count)
-    )
-    return Results(metrics=metrics, sha256="c" * 64)
-
-
-def test_a_summary_carries_everything_of_57_sub_scores() -> None:
-    outcome = measured(57, name="mmlu_abstract_algebra_and_more_{}")
-    message = summary(outcome, DIGEST)
-    assert len(message) <= MAX_MESSAGE
-    assert read_summary(message.decode(), DIGEST) == outcome
-
-
-def test_what_does_not_fit_is_dropped_from_the_end_and_counted() -> None:
-    hashed = tuple(
-        Metric(name=hashlib.sha512(bytes([each])).hexdigest(), value=1 / (each + 3), direction="minimize", n=each)
-        for each in range(128)
-    )
-    message = summary(Results(metrics=hashed, sha256="c" * 64), DIGEST)
-    outcome = read_summary(message.decode(), DIGEST)
+def test_invariants_become_results() -> None:
+    broken = invariant("never-leaks", holds=False, broken=2)
+    outcome = read_result(encoded(invariants=[invariant(), broken, invariant("unseen", holds=False, n=0)]), DIGEST)
     assert isinstance(outcome, Results)
-    assert len(message) <= MAX_MESSAGE
-    assert outcome.metrics == hashed[: len(outcome.metrics)]
-    assert outcome.truncated == 128 - len(outcome.metrics) > 0
-
-
-def test_the_largest_single_metric_fits() -> None:
-    longest = {"name": 128, "slice": 128, "unit": 32}
-    text = {field: "".join(chr(0x20000 + (each * 7919 + size) % 0x4000) for each in range(size)) for field, size in longest.items()}
-    largest = Metric(value=-1.2345678901234567e-300, direction="minimize", n=(1 << 53) - 1, stderr=1.2345678901234567e-300, **text)
-    outcome = Results(metrics=(largest,), sha256="c" * 64)
-    assert read_summary(summary(outcome, DIGEST).decode(), DIGEST) == outcome
-
-
-@pytest.mark.parametrize("problem", [result.MISSING, result.TOO_LARGE, result.WRONG_SUBJECT, read_result(b"{}", DIGEST)])
-def test_a_problem_travels_as_it_is(problem: ResultProblem) -> None:
-    assert read_summary(summary(problem, DIGEST).decode(), DIGEST) == problem
-
-
-def packed(content: bytes) -> str:
-    return "wb1:" + base64.b64encode(zlib.compress(content, 9)).decode()
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("", "ResultMissing"),
-        (" \n", "ResultMissing"),
-        ("Error: out of memory", "ResultInvalid"),
-        ("wb1:", "ResultInvalid"),
-        ("wb1:!!!!", "ResultInvalid"),
-        ("wb1:\u00e4", "ResultInvalid"),
-        ("wb1:" + base64.b64encode(b"not zlib").decode(), "ResultInvalid"),
-        (summary(measured(57), DIGEST).decode()[:-8], "ResultInvalid"),
-        (packed(b" " * (1 << 21)), "ResultInvalid"),
-        (packed(b"[" * 200_000), "ResultInvalid"),
-        (packed(b"{}"), "ResultInvalid"),
-        (packed(json.dumps({"problem": "RootedByEngine", "message": "x"}).encode()), "ResultInvalid"),
-        (packed(json.dumps({"problem": "ResultMissing", "message": "x" * 513}).encode()), "ResultInvalid"),
-        (packed(json.dumps({"problem": "ResultMissing", "message": "\u001b[2J"}).encode()), "ResultInvalid"),
-        (packed(encoded()), "ResultInvalid"),
-    ],
-)
-def test_a_hostile_message_is_a_problem(message: str, expected: str) -> None:
-    assert reason(read_summary(message, DIGEST)) == expected
+    assert outcome.invariants == (
+        Invariant(name="never-insults", holds=True, n=40, broken=0),
+        Invariant(name="never-leaks", holds=False, n=40, broken=2),
+        Invariant(name="unseen", holds=False, n=0, broken=0),
+    )
 
 
 def test_the_published_schema_is_the_one_that_is_checked() -> None:

@@ -94,7 +94,7 @@ class Bench:
             actions=actions,
             recorder=self.recorder,
             metrics=self.metrics,
-            ports=Ports(self.store, self.cluster, None, None, now, lambda _: None),  # type: ignore[arg-type]
+            ports=Ports(self.store, self.cluster, None, None, None, now, lambda _: None),  # type: ignore[arg-type]
             may_write=lambda: self.leads,
         )
 

@@ -16,7 +16,8 @@ from tests.runtime.stage import Process, Stage, operating, pointer_of, uri, vers
 
 from weighbridge.api.base import API_VERSION
 from weighbridge.controllers.ports import ClusterError
-from weighbridge.evaluation.result import read_result, summary
+from weighbridge.evaluation.message import summary
+from weighbridge.evaluation.result import read_result
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection, Surroundings
 

@@ -8,6 +8,7 @@ from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectM
 from .evaluationpod import JobState, Resources, Scheduling, Space
 from .gate import Direction, Gate, InvariantName, MetricName, Verdict
 from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
+from .report import Progress, Report, ReportTo
 
 _NO_DATASET = "engine mlflow evaluates on a dataset: name one in datasets"
 _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targets to the dataset's column that holds it"
@@ -74,6 +75,8 @@ class EvaluationTemplate(ApiModel):
     """Space on the node's disk for model and datasets: whole Mi, Gi or Ti. The limit on ephemeral-storage follows from it."""
     shared_memory: Space | None = None
     """Size of /dev/shm: whole Mi, Gi or Ti. PyTorch's workers and vLLM need it. It counts against the engine's memory limit."""
+    report: ReportTo | None = None
+    """Where the engine's full report goes; without it, only the numbers are kept."""
     gate: Gate = ()
     """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
     queue_deadline: Duration = "24h"
@@ -185,6 +188,8 @@ class Results(ApiModel):
     """SHA-256 of the engine's result document."""
     truncated: Annotated[int, Field(ge=0)] = 0
     """How many metrics, from the end of the document, did not fit into the reporter's message."""
+    report: Report | None = None
+    """The full report, where `spec.report` asks for one."""
 
 
 class ResolvedModel(ModelPin):
@@ -231,6 +236,8 @@ class EvaluationJobStatus(ApiModel):
     """Pins of model and datasets."""
     job: JobState | None = None
     """The Kubernetes Job."""
+    progress: Progress | None = None
+    """How far it is while it runs, where the engine tells."""
     results: Results | None = None
     """What the engine measured."""
     verdict: Verdict | None = None
@@ -252,6 +259,7 @@ class EvaluationJob(Resource):
             Column("Model", ".spec.model.name"),
             Column("Version", ".status.version"),
             Column("Phase", ".status.phase"),
+            Column("Progress", ".status.progress.word"),
             Column("Score", ".status.score"),
             Column("Verdict", ".status.verdict.result"),
             Column("Fallback", ".status.conditions[?(@.type=='FallbackUsed')].status"),

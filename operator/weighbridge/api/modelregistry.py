@@ -74,6 +74,9 @@ class ModelRegistrySpec(ApiModel):
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD. Hugging Face Hub: HF_TOKEN."""
     workload_credentials_secret_ref: LocalRef | None = None
     """Secret that evaluation pods get and that pre-flight asks with; read-only in a good setup. Default: credentialsSecretRef."""
+    report_credentials_secret_ref: LocalRef | None = None
+    """Secret of this namespace that full reports of evaluations are written with, with the same keys. Only the reporter beside the
+    engine gets it. MLflow only; without it, reports are written without credentials."""
     write_back: WriteBack = WriteBack()
     """What is written back."""
     poll_interval: Annotated[Duration, Cel("duration(self) >= duration('10s')", "poll every 10s at the most")] = "5m"

@@ -1,6 +1,6 @@
 """EvaluationJob: asks the registries, looks at the Job and, when it is complete, at what its reporter handed over."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,14 @@ from ..api.base import Key
 from ..api.evaluationjob import EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
-from ..core.evaluationfacts import Earlier, EvaluationFacts, JobFacts, ResultProblem
+from ..core.engines import BUILT_IN, Engine
+from ..core.evaluationfacts import Earlier, EvaluationFacts, Heard, JobFacts, ResultProblem
 from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
 from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
-from ..evaluation.job import is_of, job_facts, report, still_there
+from ..evaluation.job import is_of, job_facts, report, running, still_there
 from ..evaluation.kueue import JOB_UID, VERSIONS
 from ..evaluation.manifest import job_manifest
 from .ports import Cluster, ClusterError, Ports, Store
@@ -29,9 +30,12 @@ class EvaluationJobController:
 
     kind = EvaluationJob
 
-    def __init__(self, evaluator_image: str, reporter_image: str, *, kueue: bool = False) -> None:
+    def __init__(
+        self, evaluator_image: str, reporter_image: str, *, kueue: bool = False, engines: Mapping[str, Engine] = BUILT_IN
+    ) -> None:
         """`kueue`: whether Workloads may be read."""
         self._evaluator_image, self._reporter_image, self._kueue = evaluator_image, reporter_image, kueue
+        self._engines = engines
 
     def group(self, resource: EvaluationJob, store: Store) -> str:  # noqa: ARG002
         return str(resource.key)
@@ -44,7 +48,7 @@ class EvaluationJobController:
         wanted = subjects(resource.spec)
         names = registry_names(resource.spec)
         registries = {name: found for name in names if (found := ports.store.registry(namespace, name)) is not None}
-        job, handed = await self._job(resource, ports)
+        job, handed, progress = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
         known = resource.status.job
         if job is None and resource.status.verdict is None and (known is None or not (known.uid or known.started_at)):
@@ -66,24 +70,28 @@ class EvaluationJobController:
             report=handed,
             failure=ports.failure(resource.key),
             earlier=await self._earlier(resource, ports),
+            progress=progress,
         )
 
-    async def _job(self, resource: EvaluationJob, ports: Ports) -> tuple[JobFacts | None, Results | ResultProblem | None]:
+    async def _job(
+        self, resource: EvaluationJob, ports: Ports
+    ) -> tuple[JobFacts | None, Results | ResultProblem | None, Heard | None]:
         if resource.status.job is None:
-            return None, None
+            return None, None, None
         namespace, name = resource.metadata.namespace, resource.status.job.name
         body = await ports.cluster.get("batch/v1", "Job", namespace, name)
         if body is None:
-            return None, None
+            return None, None, None
         facts = job_facts(body, resource)
         if resource.status.verdict is not None:
-            return facts, None
+            return facts, None, None
         found = await ports.cluster.list("v1", "Pod", namespace, {_JOB_NAME: name})
         pods = [pod for pod in found if is_of(pod, facts.uid)]
         workload = await self._workload(ports.cluster, namespace, facts) if self._kueue and facts.state == "Queued" else None
-        facts = job_facts(body, resource, pods, workload)
+        facts = job_facts(body, resource, pods, workload, self._engines)
         digest = resource.status.resolved.model.digest if resource.status.resolved else ""
-        return facts, report(pods, digest) if facts.state == "Complete" else None
+        progress = self._progress(resource, pods, ports) if facts.state == "Running" else None
+        return facts, report(pods, digest) if facts.state == "Complete" else None, progress
 
     async def _workload(self, cluster: Cluster, namespace: str, job: JobFacts) -> Mapping[str, Any] | None:
         """What stands for the Job in Kueue. Without it the evaluation goes on as well, and says less."""
@@ -104,14 +112,21 @@ class EvaluationJobController:
         pods = await ports.cluster.list("v1", "Pod", namespace, {_JOB_NAME: name})
         return Earlier(uid=facts.uid if facts is not None and facts.ours else "", pods=still_there(pods))
 
+    def _progress(self, resource: EvaluationJob, pods: Sequence[Mapping[str, Any]], ports: Ports) -> Heard | None:
+        """How far the running pod is, as it said last."""
+        if (there := running(pods)) is None:
+            return None
+        uid, address = there
+        return ports.progress.ask(resource.key, uid, address)
+
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
-        return decide(resource, observed, now, self._manifest)
+        return decide(resource, observed, now, self._manifest, self._engines)
 
     def _manifest(
         self, job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], name: str
     ) -> Mapping[str, Any]:
         images = {"evaluator_image": self._evaluator_image, "reporter_image": self._reporter_image}
-        return job_manifest(job, resolved, registries, name=name, **images)
+        return job_manifest(job, resolved, registries, name=name, engines=self._engines, **images)
 
     def affected(self, kind: str, body: Mapping[str, Any], store: Store) -> Iterable[Key]:
         metadata = body["metadata"]

@@ -11,6 +11,7 @@ from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.references import DatasetPin, DatasetReference, ModelReference
 from ..api.serving import Probe, TargetRef
+from ..core.evaluationfacts import Heard
 from ..core.facts import Fact, Failed, ModelSnapshot, ProbeOutcome, ServerInfo
 from ..core.plan import Plan
 
@@ -81,6 +82,13 @@ class Probes(Protocol):
     ) -> ProbeOutcome | None: ...
 
 
+class ProgressOf(Protocol):
+    """Questions to running evaluations how far they are. Returns at once what the pod (by uid) said last, None where it says
+    nothing; asks again in the background, not often, and wakes `asker` when something else is said."""
+
+    def ask(self, asker: Key, pod: str, address: str) -> Heard | None: ...
+
+
 @dataclass(frozen=True)
 class Ports:
     """Everything an `observe` may use."""
@@ -89,6 +97,7 @@ class Ports:
     cluster: Cluster
     registries: Registries
     probes: Probes
+    progress: ProgressOf
     now: Callable[[], datetime]
     failure: Callable[[Key], Failed | None]
     """The action that failed in the last pass of this object, if one did."""

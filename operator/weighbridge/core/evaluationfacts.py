@@ -27,6 +27,8 @@ class JobFacts:
     reason: str = ""
     """Why it failed, waits, or left no result: a stable word."""
     message: str = ""
+    image: str = ""
+    """Image of the engine that really ran, with its digest; empty while that is not known."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ class ResultProblem:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What an engine says of how far it is: 0 <= done <= total, total at least 1."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class EvaluationFacts:
     """Everything the decision rests on."""
 
@@ -62,3 +72,5 @@ class EvaluationFacts:
     """The action that failed in the last pass."""
     earlier: Earlier = Earlier()
     """Only looked for while an attempt is to begin."""
+    progress: Heard | None = None
+    """What the running pod said last of how far it is."""

@@ -19,12 +19,15 @@ from ..api.gate import GateLine, Verdict
 from ..api.modelregistry import ModelRegistry
 from .attempts import RETRIED, another, counted, followed, held_up, overdue
 from .conditions import Draft, Summary, find, stamp
+from .engines import BUILT_IN, Engine
 from .evaluationfacts import EvaluationFacts, ResultProblem
 from .evaluationstatus import NOT_VALIDATED, later_attempt, not_scheduled, status_plan, told, validated
 from .gate import judge, score
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
 from .preflight import Examination, examine
+from .progress import how_far
+from .report import reported, without
 from .subjects import registry_not_found
 
 FRESH = 30.0
@@ -49,7 +52,9 @@ Manifest = Callable[[EvaluationJob, Resolved, Mapping[str, ModelRegistry], str],
 """Builds the Job: evaluation, pins, registries by name, name of the Job."""
 
 
-def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
+def decide(
+    job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest, engines: Mapping[str, Engine] = BUILT_IN
+) -> Plan:
     """The whole life of an evaluation, one step at a time."""
     if job.metadata.deletion_timestamp is not None:
         return Plan(status=job.status)
@@ -58,7 +63,7 @@ def decide(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: 
     state = job.status.job
     if state is not None and job.status.resolved is not None and (facts.job or state.uid or state.started_at):
         return _watch(job, facts, now)
-    return _between(job, facts, now) or _preflight(job, facts, now, manifest)
+    return _between(job, facts, now) or _preflight(job, facts, now, manifest, engines)
 
 
 def _between(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan | None:
@@ -78,8 +83,10 @@ def _between(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan 
     return None
 
 
-def _preflight(job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest) -> Plan:
-    found = examine(job.spec, facts.registries, facts.answers)
+def _preflight(
+    job: EvaluationJob, facts: EvaluationFacts, now: datetime, manifest: Manifest, engines: Mapping[str, Engine]
+) -> Plan:
+    found = examine(job.spec, facts.registries, facts.answers, engines)
     later = later_attempt(job)
     said = told(job, None if later else found)
     if found.decision == "Refused":
@@ -165,7 +172,9 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
         case _:
             message, phase, reason = found.message or "waiting for a node and resources", "Scheduled", found.reason or "Scheduled"
     drafts = (validated(), *told(job), scheduled, Draft("Complete", False, reason, message))
-    return status_plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=_LOOK)
+    plan = status_plan(job, now, Summary("InProgress", reason, message), drafts, phase=phase, job_state=state, requeue=_LOOK)
+    progress = how_far(job.status.progress, facts.progress, state.started_at, now) if found.state == "Running" else None
+    return Plan(plan.status.model_copy(update={"progress": progress}), plan.actions, plan.requeue_after)
 
 
 def _broke(job: EvaluationJob, problem: ResultProblem, state: JobState, facts: EvaluationFacts, now: datetime) -> Plan:
@@ -191,7 +200,7 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     results: Results | None = None
     pins = job.status.resolved
     if isinstance(report, Results):
-        results = report.model_copy(update={"model": pins.model.uri if pins else ""})
+        results = reported(job, report).model_copy(update={"model": pins.model.uri if pins else ""})
         verdict = judge(job.spec.gate, report.metrics, report.truncated)
         worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
         message = worst.message if worst else "no gate rule: nothing was asked"
@@ -201,6 +210,8 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     else:
         reason, message = report.reason, report.message
         verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))
+    if results is not None and results.report is not None and results.report.problem:
+        message = f"{message} ({without(results.report)})"
     if pins is not None and pins.fallback:
         message = f"{message} (measured on a fallback: see FallbackUsed)"
     summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)

@@ -49,6 +49,10 @@ def examine(
     if refused is None and (engine := _engine(spec, engines, registries, judged)) is not None:
         checks.append(engine)
         refused = (engine.reason, engine.message) if engine.result == "Failed" else None
+    if (report := _report(spec, registries)) is not None:
+        checks.append(report)
+        if refused is None and report.result == "Failed":
+            refused = (report.reason, report.message)
     said = bounded(checks)
     if refused is not None:
         return Examination(said, "Refused", *refused)
@@ -118,6 +122,23 @@ def _unsupported(message: str, reason: str = "EngineUnsupported") -> Check:
 def mebibytes(space: str) -> int:
     """The size of a `Space` such as `spec.scratch`."""
     return int(space[:-2]) * {"Mi": 1, "Gi": 2**10, "Ti": 2**20}[space[-2:]]
+
+
+def _report(spec: EvaluationJobSpec, registries: Mapping[str, ModelRegistry]) -> Check | None:
+    """Whether the full report has a place to go; None where none is asked for."""
+    if spec.report is None:
+        return None
+    name = spec.report.registry_ref.name
+    registry = registries.get(name)
+    if registry is None:
+        message = f"spec.report names ModelRegistry {name}, and there is none in this namespace; create it or correct registryRef"
+        return Check(name="Report", result="Failed", reason="RegistryNotFound", message=message)
+    if registry.spec.kind != "mlflow":
+        message = (
+            f"full reports go to MLflow, and ModelRegistry {name} is a Hugging Face Hub; name one with spec.mlflow in spec.report"
+        )
+        return Check(name="Report", result="Failed", reason="ReportUnsupported", message=message)
+    return Check(name="Report", result="Passed", reason="Available", message=f"goes to {registry.spec.url}")
 
 
 def _resolved(asked: Asked) -> Resolved:

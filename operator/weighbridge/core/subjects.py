@@ -34,8 +34,9 @@ def subjects(spec: EvaluationJobSpec) -> tuple[Subject, ...]:
 
 
 def registry_names(spec: EvaluationJobSpec) -> set[str]:
-    """The ModelRegistries it names, those of fallbacks included."""
-    return {reference.registry_ref.name for subject in subjects(spec) for reference in subject.references}
+    """The ModelRegistries it names, those of fallbacks and of the full report included."""
+    named = {reference.registry_ref.name for subject in subjects(spec) for reference in subject.references}
+    return named if spec.report is None else named | {spec.report.registry_ref.name}
 
 
 def ask(subject: Subject, question: Callable[[Reference], Fact[Any]]) -> Answers:

@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from ..api.evaluationjob import EvaluationJob, Results
+from ..core.engines import BUILT_IN, Engine
 from ..core.evaluationfacts import JobFacts, ResultProblem
 from . import kueue
-from .result import read_summary
+from .message import read_summary
 from .task import EXIT_MISCONFIGURED, EXIT_REGISTRY_FAILED, EXIT_SUBJECT_CHANGED
 
 REPORTER = "reporter"
 ENGINE = "engine"
-_EXITS = {
+Exits: TypeAlias = Mapping[int, tuple[str, str]]
+_EXITS: Exits = {
     EXIT_MISCONFIGURED: ("EvaluatorMisconfigured", "the engine cannot do what spec.evaluator asks"),
     EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
     EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned"),
 }
-"""What our own engine's exit codes mean; another image's say only that it failed."""
+"""What the exit codes of task.py mean; those of engines that do not keep them say only that it failed."""
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"}
 _ENDED = {"Succeeded", "Failed"}
 _REASONS = {
@@ -32,6 +34,7 @@ def job_facts(
     owner: EvaluationJob,
     pods: Sequence[Mapping[str, Any]] = (),
     workload: Mapping[str, Any] | None = None,
+    engines: Mapping[str, Engine] = BUILT_IN,
 ) -> JobFacts:
     """The Job as the decision needs it; `pods` are its own, `workload` is what stands for it in Kueue, where that could be read."""
     status = job.get("status", {})
@@ -48,7 +51,7 @@ def job_facts(
         state = "Complete" if any(_has_ended(pod) for pod in pods) else "Running"
     elif "Failed" in ended:
         state = "Failed"
-        reason, message = _failure(ended["Failed"].get("reason", ""), pods, owner.spec.evaluator.engine)
+        reason, message = _failure(ended["Failed"].get("reason", ""), pods, _exits(owner, engines))
     elif job.get("spec", {}).get("suspend"):
         state = "Queued"
         reason, message = _queued(metadata, workload)
@@ -66,7 +69,19 @@ def job_facts(
         finished_at=_time(status.get("completionTime") or ended.get("Failed", {}).get("lastTransitionTime")),
         reason=reason,
         message=message,
+        image=_image(newest),
     )
+
+
+def _exits(owner: EvaluationJob, engines: Mapping[str, Engine]) -> Exits:
+    engine = engines.get(owner.spec.evaluator.engine)
+    return _EXITS if engine is not None and engine.exit_codes else {}
+
+
+def _image(pod: Mapping[str, Any] | None) -> str:
+    """The image that the pod's engine really runs, with its digest; empty where the kubelet has not said."""
+    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses", ()) if pod is not None else ()
+    return next((str(each.get("imageID", "")) for each in statuses if each["name"] == ENGINE), "")
 
 
 def still_there(pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -103,14 +118,14 @@ def _queued(metadata: Mapping[str, Any], workload: Mapping[str, Any] | None) -> 
     return "Queued", f"waits in queue {queue}" + (f" ({said})" if said else " until Kueue admits it")
 
 
-def _failure(reason: str, pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, str]:
+def _failure(reason: str, pods: Sequence[Mapping[str, Any]], exits: Exits) -> tuple[str, str]:
     """Why the Job failed."""
     word, text = _REASONS.get(reason, ("EngineFailed", "the evaluation's Job failed"))
     if word != "EngineFailed":
         return word, text
     if reason == "BackoffLimitExceeded" and not pods:
         return "PodLost", "the pod is gone, deleted by somebody or lost with its node, and so is its log"
-    return _engine_end(pods, engine) or (word, text)
+    return _engine_end(pods, exits) or (word, text)
 
 
 def is_of(pod: Mapping[str, Any], uid: str) -> bool:
@@ -118,13 +133,33 @@ def is_of(pod: Mapping[str, Any], uid: str) -> bool:
     return any(each.get("uid") == uid and each.get("controller") for each in pod["metadata"].get("ownerReferences", ()))
 
 
+def running(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """Uid and address of the newest pod that runs; None where none does."""
+    there = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running" and pod["status"].get("podIP")]
+    newest = max(there, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), default=None)
+    return (str(newest["metadata"]["uid"]), str(newest["status"]["podIP"])) if newest else None
+
+
 def report(pods: Sequence[Mapping[str, Any]], digest: str) -> Results | ResultProblem | None:
-    """What the reporter of the pod that ended last handed over; None where no pod has any."""
-    for pod in sorted(pods, key=_age, reverse=True):
-        for container in pod.get("status", {}).get("initContainerStatuses", []):
-            ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
-            if container["name"] == REPORTER and ended.get("message"):
-                return read_summary(ended["message"], digest)
+    """What the reporter of the newest pod that ended handed over; None where no pod has ended.
+
+    Where that one handed over nothing, there is no result: that of an earlier pod belongs to an attempt that was given up.
+    """
+    ended = [pod for pod in pods if _has_ended(pod) or _last_words(pod) is not None]
+    if not ended:
+        return None
+    newest = max(ended, key=lambda pod: (_age(pod), pod["metadata"].get("name", "")))
+    return read_summary(_last_words(newest) or "", digest)
+
+
+def _last_words(pod: Mapping[str, Any]) -> str | None:
+    """The termination message of the pod's reporter; None where it has not ended."""
+    for container in pod.get("status", {}).get("initContainerStatuses", []):
+        # A reporter that broke has its words in lastState while the kubelet waits to start it again; one that runs has none yet.
+        state = container.get("state", {})
+        ended = state.get("terminated") or (None if "running" in state else container.get("lastState", {}).get("terminated"))
+        if container["name"] == REPORTER and ended:
+            return str(ended.get("message", ""))
     return None
 
 
@@ -144,7 +179,7 @@ def _obstacle(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     return None
 
 
-def _engine_end(pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, str] | None:
+def _engine_end(pods: Sequence[Mapping[str, Any]], exits: Exits) -> tuple[str, str] | None:
     for pod in sorted(pods, key=_age, reverse=True):
         match pod.get("status", {}).get("reason"):
             case "DeadlineExceeded":
@@ -162,7 +197,7 @@ def _engine_end(pods: Sequence[Mapping[str, Any]], engine: str) -> tuple[str, st
             if how == "OOMKilled":
                 return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
             if code:
-                reason, what = _EXITS.get(code, ("", "")) if engine == "mlflow" else ("", "")
+                reason, what = exits.get(code, ("", ""))
                 what = what or f"the engine ended with exit code {code}"
                 return reason or "EngineFailed", f"{what}; see the log of pod {pod['metadata']['name']}"
     return None

@@ -1,23 +1,25 @@
 """The Job of an evaluation: pure, and within Pod Security `restricted` by construction.
 
 Nothing of a user's labels or annotations is copied. The pod gets pins and the workload's credentials for the registries they lie
-in, no Kubernetes token, and nothing that writes to a registry.
+in, no Kubernetes token, and nothing that writes to a registry; where a full report is asked for, the reporter alone gets what
+writes it.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.base import API_VERSION, seconds
+from ..api.base import API_VERSION, LocalRef, seconds
 from ..api.evaluationjob import EvaluationJob, Resolved
 from ..api.modelregistry import ModelRegistry, RegistryKind
+from ..core.engines import BUILT_IN, Engine
 from ..core.names import JOB_LABEL, MANAGED_BY, label_value
 from ..core.preflight import mebibytes
 from .job import ENGINE, REPORTER
 from .kueue import PRIORITY, QUEUE
-from .task import RESULT, SUBJECT, TASK, task_of
+from .order import Order
+from .task import PROGRESS, PROGRESS_PORT, REPORT, RESULT, SUBJECT, TASK, UPLOAD, task_of
 
 _SHARED = "/weighbridge"
-_RESULT_FILE = f"{_SHARED}/result.json"
 _ADDRESS: dict[RegistryKind, str] = {"mlflow": "MLFLOW_TRACKING_URI", "huggingFace": "HF_ENDPOINT"}
 """Environment variable that tells a registry's own client where it is."""
 _CREDENTIALS: dict[RegistryKind, tuple[str, ...]] = {
@@ -32,14 +34,20 @@ _MANNERS: dict[RegistryKind, dict[str, str]] = {
 """What its client needs on a read-only root; no reports to vendors. Xet takes memory without bound and has been seen to hang."""
 _USER = 65532
 _LOCKED_DOWN = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-_RESULT_SPACE = 16
-"""Mebibytes for the result."""
+_RESULT_SPACE = 544
+"""Mebibytes for the result and a full report of at most 512 MiB (folder.py)."""
 _LOG_SPACE = 64
 """Mebibytes for each container's log."""
 _DISRUPTED = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 """A pod that was evicted, drained or preempted has not failed: another one takes its place."""
 _OF_THE_JOB = {"queueName", "queuePriorityClassName"}
 """What spec.scheduling says of the Job, not of its pod."""
+_FILES = {RESULT: f"{_SHARED}/result.json", REPORT: f"{_SHARED}/report", PROGRESS: f"{_SHARED}/progress.json"}
+"""What engine and reporter share."""
+PORT = 8090
+"""Where the reporter tells how far the engine is."""
+_GRACE, _GRACE_WITH_REPORT = 30, 300
+"""Seconds the reporter has once the engine has ended; more than its upload may take (reporter.py)."""
 
 
 def job_manifest(
@@ -50,6 +58,7 @@ def job_manifest(
     name: str,
     evaluator_image: str,
     reporter_image: str,
+    engines: Mapping[str, Engine] = BUILT_IN,
 ) -> dict[str, Any]:
     """The Job that carries out this evaluation; `registries` are connections by name, at least those the pins were found in.
 
@@ -88,7 +97,7 @@ def job_manifest(
                     "restartPolicy": "Never",
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": 30,
+                    "terminationGracePeriodSeconds": _GRACE if spec.report is None else _GRACE_WITH_REPORT,
                     "activeDeadlineSeconds": max(1, int(seconds(spec.active_deadline))),
                     "securityContext": {
                         "runAsNonRoot": True,
@@ -96,8 +105,8 @@ def job_manifest(
                         "runAsGroup": _USER,
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
-                    "initContainers": [_reporter(resolved, reporter_image)],
-                    "containers": [_engine(job, resolved, registries, evaluator_image)],
+                    "initContainers": [_reporter(job, resolved, registries, name, reporter_image)],
+                    "containers": [_engine(job, resolved, registries, engines[spec.evaluator.engine], evaluator_image)],
                     "volumes": [
                         {"name": "result", "emptyDir": {"sizeLimit": f"{_RESULT_SPACE}Mi"}},
                         {"name": "scratch", "emptyDir": {"sizeLimit": spec.scratch}},
@@ -130,17 +139,17 @@ def _resources(job: EvaluationJob) -> dict[str, dict[str, str]]:
 
 
 def _engine(
-    job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], evaluator_image: str
+    job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], engine: Engine, evaluator_image: str
 ) -> dict[str, Any]:
     evaluator = job.spec.evaluator
     container: dict[str, Any] = {
         "name": ENGINE,
-        "image": evaluator.image or evaluator_image,
+        "image": evaluator.image or engine.image or evaluator_image,
         "imagePullPolicy": "IfNotPresent",
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (a directory of the pod alone)
             {"name": TASK, "value": task_of(job, resolved, registries).model_dump_json(by_alias=True)},
-            {"name": RESULT, "value": _RESULT_FILE},
+            *({"name": key, "value": value} for key, value in _FILES.items()),
             *(variable for registry in _in_use(resolved, registries) for variable in _access(registry)),
         ],
         "resources": _resources(job),
@@ -151,11 +160,9 @@ def _engine(
             *({"name": each["name"], "mountPath": "/dev/shm"} for each in _shared_memory(job)),  # noqa: S108
         ],
     }
-    for key, value in (("command", evaluator.command), ("args", evaluator.args)):
+    for key, value in (("command", engine.command or evaluator.command), ("args", evaluator.args)):
         if value:
             container[key] = list(value)
-    if evaluator.engine == "mlflow":
-        container["command"] = ["python", "-m", "weighbridge.evaluation.mlflow_engine"]
     return container
 
 
@@ -173,22 +180,32 @@ def _access(registry: ModelRegistry) -> list[dict[str, Any]]:
     spec = registry.spec
     variables: list[dict[str, Any]] = [{"name": _ADDRESS[spec.kind], "value": spec.url}]
     variables += [{"name": key, "value": value} for key, value in _MANNERS[spec.kind].items()]
-    if ref := spec.workload_credentials_secret_ref or spec.credentials_secret_ref:
-        variables += [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": True}}}
-            for key in _CREDENTIALS[spec.kind]
-        ]
-    return variables
+    return variables + _credentials(spec.kind, spec.workload_credentials_secret_ref or spec.credentials_secret_ref)
 
 
-def _reporter(resolved: Resolved, image: str) -> dict[str, Any]:
+def _credentials(kind: RegistryKind, ref: LocalRef | None) -> list[dict[str, Any]]:
+    if ref is None:
+        return []
+    return [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": True}}} for key in _CREDENTIALS[kind]
+    ]
+
+
+def _reporter(
+    job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], name: str, image: str
+) -> dict[str, Any]:
+    variables = _FILES | {SUBJECT: resolved.model.digest, PROGRESS_PORT: str(PORT)}
     return {
         "name": REPORTER,
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "restartPolicy": "Always",
         "command": ["weighbridge", "report"],
-        "env": [{"name": RESULT, "value": _RESULT_FILE}, {"name": SUBJECT, "value": resolved.model.digest}],
+        "env": [
+            *({"name": key, "value": value} for key, value in variables.items()),
+            *_report_access(job, resolved, registries, name),
+        ],
+        "ports": [{"name": "progress", "containerPort": PORT}],
         "resources": {
             "requests": {"cpu": "10m", "memory": "64Mi", "ephemeral-storage": f"{_LOG_SPACE}Mi"},
             "limits": {"cpu": "1", "memory": "128Mi", "ephemeral-storage": f"{_LOG_SPACE}Mi"},
@@ -196,6 +213,30 @@ def _reporter(resolved: Resolved, image: str) -> dict[str, Any]:
         "securityContext": _LOCKED_DOWN,
         "volumeMounts": [{"name": "result", "mountPath": _SHARED, "readOnly": True}],
     }
+
+
+def _report_access(
+    job: EvaluationJob, resolved: Resolved, registries: Mapping[str, ModelRegistry], name: str
+) -> list[dict[str, Any]]:
+    """Where the full report goes and the credentials to write it, where one is asked for. Never the registry's other credentials:
+    the operator's may do more, and the workload's are the engine's."""
+    if job.spec.report is None:
+        return []
+    registry = registries[job.spec.report.registry_ref.name]
+    order = Order(
+        namespace=job.metadata.namespace,
+        evaluation_job=job.metadata.name,
+        uid=job.metadata.uid,
+        attempt=name,
+        subject=resolved.model.digest,
+        model=resolved.model.uri,
+        parent_run=resolved.model.run_id if resolved.model.registry == registry.metadata.name else "",
+    )
+    return [
+        {"name": UPLOAD, "value": order.model_dump_json(by_alias=True)},
+        {"name": _ADDRESS["mlflow"], "value": registry.spec.url},
+        *_credentials("mlflow", registry.spec.report_credentials_secret_ref),
+    ]
 
 
 def _scheduling(job: EvaluationJob) -> dict[str, Any]:

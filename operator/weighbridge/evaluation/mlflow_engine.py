@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,16 @@ from pydantic import ValidationError
 
 from ..core.tables import SUFFIXES
 from .fetch import fetch_dataset, fetch_model, tidy_credentials
+from .mlflow_report import ARTIFACTS, keep_artifacts, keep_samples, tell_progress
+from .mlflow_samples import Invariants, column, groups, samples
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
 
 _DESCRIPTION = "MLmodel"
-_KINDS = ("classifier", "regressor")
+_TEXT = ("question-answering", "text-summarization")
+_KINDS = ("classifier", "regressor", *_TEXT)
+_SAID = "weighbridge_prediction"
+"""Column of what the model said."""
 # MLflow's name of a metric: ours, direction, unit (ratio: 0 to 1, which r2 and percentage errors are not held to). What is not
 # listed is left out: nobody could say which way is better.
 _METRICS = {
@@ -41,6 +47,7 @@ _METRICS = {
     "true_positives": ("true_positives", "maximize", "count"),
     "true_negatives": ("true_negatives", "maximize", "count"),
     "false_positives": ("false_positives", "minimize", "count"),
+    "exact_match/v1": ("exact_match", "maximize", "ratio"),
     "false_negatives": ("false_negatives", "minimize", "count"),
 }
 
@@ -51,12 +58,15 @@ def main() -> int:
         tidy_credentials(os.environ)
         task, result = _task(os.environ)
         with tempfile.TemporaryDirectory() as scratch:
-            metrics = _evaluate(task, Path(scratch))
+            measured = _evaluate(task, Path(scratch))
     except Refusal as refusal:
         sys.stderr.write(f"mlflow-engine: {refusal}\n")
         return refusal.code
-    _write(result, {"schemaVersion": "v1", "subject": {"digest": task.subject.digest}, "metrics": metrics})
-    _say(f"{len(metrics)} metrics written")
+    keep_samples(measured.samples)
+    document = {"schemaVersion": "v1", "subject": {"digest": task.subject.digest}, "metrics": measured.metrics}
+    invariants = measured.invariants.told()
+    _write(result, document | ({"invariants": invariants} if invariants else {}))
+    _say(f"{len(measured.metrics)} metrics written")
     return 0
 
 
@@ -70,11 +80,25 @@ def _task(environment: Mapping[str, str]) -> tuple[Task, Path]:
     if not task.parameters.get("targets"):
         raise Refusal(EXIT_MISCONFIGURED, "set spec.evaluator.parameters.targets to the dataset's column that holds the truth")
     if task.parameters.get("modelType", _KINDS[0]) not in _KINDS:
-        raise Refusal(EXIT_MISCONFIGURED, "spec.evaluator.parameters.modelType must be classifier or regressor")
+        raise Refusal(EXIT_MISCONFIGURED, f"spec.evaluator.parameters.modelType must be one of {', '.join(_KINDS)}")
+    if "invariants" in task.parameters and task.parameters.get("modelType") == "regressor":
+        text = "a regressor is never just right: evaluator.parameters.invariants is for models whose answers are"
+        raise Refusal(EXIT_MISCONFIGURED, text)
     return task, result
 
 
-def _evaluate(task: Task, scratch: Path) -> list[dict[str, Any]]:
+@dataclass
+class _Measured:
+    """What was found out so far."""
+
+    artifacts: Path
+    """Where MLflow keeps what it makes, a folder for each run."""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    invariants: Invariants = field(default_factory=Invariants)
+
+
+def _evaluate(task: Task, scratch: Path) -> _Measured:
     """Every metric on every dataset. With more than one dataset, the dataset's name is the metric's slice."""
     _say("loading MLflow")
     # Before the import: MLflow would start a thread that reports usage to its vendor.
@@ -82,21 +106,49 @@ def _evaluate(task: Task, scratch: Path) -> list[dict[str, Any]]:
     import mlflow
 
     model = _model(task, scratch)
-    tables = [(dataset, _table(_dataset(dataset, scratch), dataset, task.parameters["targets"])) for dataset in task.datasets]
+    tables = [(dataset, _table(_dataset(dataset, scratch), dataset, task.parameters)) for dataset in task.datasets]
     mlflow.set_tracking_uri(f"sqlite:///{scratch / 'tracking.db'}")
-    mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / "artifacts").as_uri()))
-    metrics: list[dict[str, Any]] = []
-    for dataset, table in tables:
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / ARTIFACTS).as_uri()))
+    loaded = mlflow.pyfunc.load_model(str(model))
+    measured = _Measured(scratch / ARTIFACTS)
+    for done, (dataset, table) in enumerate(tables):
+        tell_progress(done, len(tables))
         _say(f"evaluating on {dataset.name}, {len(table)} rows")
-        measured = mlflow.models.evaluate(  # type: ignore[no-untyped-call]
-            model=str(model),
-            data=table,
-            targets=task.parameters["targets"],
-            model_type=task.parameters.get("modelType", _KINDS[0]),
-            evaluator_config={"log_model_explainability": False},
-        ).metrics
-        metrics += measured_metrics(measured, len(table), dataset.name if len(task.datasets) > 1 else None)
-    return metrics
+        _evaluate_one(task, loaded, dataset, table, measured)
+    tell_progress(len(tables), len(tables))
+    return measured
+
+
+def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, measured: _Measured) -> None:
+    import mlflow
+
+    kind, targets = task.parameters.get("modelType", _KINDS[0]), task.parameters["targets"]
+    part = dataset.name if len(task.datasets) > 1 else None
+    named = groups(table.pop(task.parameters["invariants"]).tolist()) if "invariants" in task.parameters else []
+    truth = table[targets].tolist()
+    predictions = column(model.predict(table.drop(columns=[targets])))
+    if kind in _TEXT:
+        if predictions is None:
+            raise Refusal(EXIT_MISCONFIGURED, f"the model gives no single text a row, which modelType {kind} needs")
+        predictions, truth = [str(each) for each in predictions], [str(each) for each in truth]
+        # The one metric of MLflow's for texts that needs no download. Predictions are made once: models of texts are slow.
+        from mlflow.metrics import exact_match
+
+        told = table.assign(**{targets: truth, _SAID: predictions})
+        asked: dict[str, Any] = {"data": told, "predictions": _SAID, "extra_metrics": [exact_match()]}
+    else:
+        asked = {"model": model, "data": table, "model_type": kind, "evaluator_config": {"log_model_explainability": False}}
+    result = mlflow.models.evaluate(targets=targets, **asked)  # type: ignore[no-untyped-call]
+    measured.metrics += measured_metrics(result.metrics, len(table), part)
+    keep_artifacts(measured.artifacts / str(result.run_id) / "artifacts", dataset.name)
+    if predictions is None:
+        if named:
+            raise Refusal(EXIT_MISCONFIGURED, "the model gives no single prediction a row, which invariants need")
+        _say("the model gives no single prediction a row: no samples")
+        return
+    measured.samples += samples(kind, predictions, truth, part)
+    if named:
+        measured.invariants.add(named, predictions, truth)
 
 
 def _model(task: Task, scratch: Path) -> Path:
@@ -115,7 +167,7 @@ def _dataset(dataset: TaskDataset, scratch: Path) -> Path:
     return fetch_dataset(dataset, scratch)
 
 
-def _table(folder: Path, dataset: TaskDataset, targets: str) -> Any:
+def _table(folder: Path, dataset: TaskDataset, parameters: Mapping[str, str]) -> Any:
     """The dataset's one table."""
     import pandas
 
@@ -133,8 +185,10 @@ def _table(folder: Path, dataset: TaskDataset, targets: str) -> Any:
             table = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
     except (ValueError, OSError) as error:
         raise Refusal(EXIT_MISCONFIGURED, f"{path.name} of dataset {dataset.path} cannot be read as a table") from error
-    if targets not in table.columns:
-        raise Refusal(EXIT_MISCONFIGURED, f"dataset {dataset.path} has no column {targets!r}: set evaluator.parameters.targets")
+    for name in ("targets", "invariants"):
+        if name in parameters and parameters[name] not in table.columns:
+            text = f"dataset {dataset.path} has no column {parameters[name]!r}: set evaluator.parameters.{name}"
+            raise Refusal(EXIT_MISCONFIGURED, text)
     return table
 
 
@@ -149,7 +203,7 @@ def _measured(measured: Mapping[str, float], rows: int, part: str | None) -> Ite
         if not math.isfinite(value):
             continue
         metric: dict[str, Any] = {"name": ours, "value": value, "direction": direction, "n": rows}
-        if ours == "accuracy" and rows:
+        if ours in ("accuracy", "exact_match") and rows:
             metric["stderr"] = math.sqrt(value * (1 - value) / rows)
         yield metric | ({"unit": unit} if unit else {}) | ({"slice": part} if part else {})
 

@@ -1,26 +1,31 @@
 """The reporter: a sidecar of ours beside every engine, which reads the result and hands it to the kubelet as its last words.
 
-It holds no credentials and no Kubernetes token, starts before the engine and is stopped by the kubelet after it. It stays until it
-is told to go (a native sidecar that ends early is started again) and never prints what a result or the environment holds. What an
-engine wrote is read with distrust: a link, a pipe or an endless file is a problem, not a trap.
+It holds no Kubernetes token, and no credentials but those a full report is written with. It starts before the engine and is stopped
+by the kubelet after it. It stays until it is told to go (a native sidecar that ends early is started again) and never prints what a
+result or the environment holds. What an engine wrote is read with distrust: a link, a pipe or an endless file is a problem, not a
+trap. The numbers are handed over before anything is uploaded, so that no registry can cost them.
 """
 
 import contextlib
+import hashlib
 import os
 import signal
-import stat
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..api.evaluationjob import Results
+    from ..api.report import Report
     from ..core.evaluationfacts import ResultProblem
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _POLL = 1.0
 """Seconds between looks for the result."""
+_UPLOAD_SECONDS = 240.0
+"""For a whole upload; the pod's grace period (manifest.py) is longer."""
 
 
 def main() -> int:
@@ -30,7 +35,7 @@ def main() -> int:
 
     from ..api.evaluationjob import Results
     from . import task
-    from .result import summary
+    from .message import summary
 
     try:
         result, digest = Path(os.environ[task.RESULT]), os.environ[task.SUBJECT]
@@ -43,20 +48,59 @@ def main() -> int:
         log.write_bytes(summary(outcome, digest))
         _say(f"result recorded, {len(outcome.metrics)} metrics" if isinstance(outcome, Results) else outcome.message)
 
+    _tell_progress(os.environ)
     _say("waiting for the result")
-    _watch(result, digest, record)
-    return 0
+    outcome = _watch(result, digest, record)
+    if isinstance(outcome, Results) and task.UPLOAD in os.environ:
+        report = _upload(os.environ, result, outcome)
+        log.write_bytes(summary(outcome.model_copy(update={"report": report}), digest))
+    sys.stdout.flush()
+    # Without waiting for threads: an upload that came too late may hang in a server that says nothing.
+    os._exit(0)
 
 
-def _watch(result: Path, digest: str, record: "Callable[[Results | ResultProblem], None]") -> None:
-    """Records the result each time it is new, and whatever there is (or is not) at the end."""
-    seen: tuple[int, ...] | None = None
+def _watch(result: Path, digest: str, record: "Callable[[Results | ResultProblem], None]") -> "Results | ResultProblem":
+    """Records the result each time it is new, and whatever there is (or is not) at the end, which it returns."""
+    written = Written(result, digest)
     while signal.sigtimedwait(_STOP, _POLL) is None:
-        now = _state(result)
-        if now is not None and now != seen:
-            seen = now
-            record(read_file(result, digest))
-    record(read_file(result, digest))
+        if (outcome := written.look()) is not None:
+            record(outcome)
+    outcome = written.look(last=True)
+    assert outcome is not None
+    record(outcome)
+    return outcome
+
+
+class Written:
+    """What the engine has written so far. A result that was there and is another one later is no result."""
+
+    def __init__(self, path: Path, digest: str) -> None:
+        self._path, self._digest = path, digest
+        self._state: tuple[int, ...] | None = None
+        self._sha256 = ""
+        self._settled = self._twice = False
+        """Whether the content was the same for two looks. One that is written in place may be seen half."""
+
+    def look(self, *, last: bool = False) -> "Results | ResultProblem | None":
+        """The outcome where it is new, and in any case at the last look."""
+        from .result import DUPLICATED
+
+        now = _state(self._path)
+        if not last and (now is None or now == self._state):
+            self._settled = self._settled or now is not None
+            return None
+        content = _content(self._path)
+        self._compare(now, hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else "")
+        if self._twice:
+            return DUPLICATED
+        return _read(content, self._digest)
+
+    def _compare(self, now: tuple[int, ...] | None, sha256: str) -> None:
+        renamed = now is not None and self._state is not None and now[0] != self._state[0]
+        if self._sha256 and sha256 != self._sha256 and (self._settled or renamed):
+            self._twice = True
+        self._settled = self._settled and sha256 == self._sha256
+        self._state, self._sha256 = now, sha256
 
 
 def _state(path: Path) -> tuple[int, ...] | None:
@@ -68,23 +112,67 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 def read_file(path: Path, digest: str) -> "Results | ResultProblem":
     """What the file says; a file that is missing, too large or none at all is a problem."""
+    return _read(_content(path), digest)
+
+
+def _read(content: "bytes | ResultProblem", digest: str) -> "Results | ResultProblem":
+    from .result import read_result
+
+    return read_result(content, digest) if isinstance(content, bytes) else content
+
+
+def _content(path: Path) -> "bytes | ResultProblem":
     from ..core.evaluationfacts import ResultProblem
-    from .result import MAX_DOCUMENT, MISSING, read_result
+    from .files import NotPlain, opened
+    from .result import MAX_DOCUMENT, MISSING
 
     try:
-        # NOFOLLOW and NONBLOCK: neither a link nor a pipe of the engine's may lead or hold the reporter.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with opened(path) as file:
+            return file.read(MAX_DOCUMENT + 1)
     except FileNotFoundError:
         return MISSING
+    except NotPlain:
+        return ResultProblem("ResultInvalid", "the result is not a plain file")
     except OSError:
         return ResultProblem("ResultInvalid", "the result cannot be opened: it must be a plain file that others may read")
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return ResultProblem("ResultInvalid", "the result is not a plain file")
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return read_result(file.read(MAX_DOCUMENT + 1), digest)
-    finally:
-        os.close(handle)
+
+
+def _tell_progress(environment: Mapping[str, str]) -> None:
+    from . import task
+    from .progress import progress_in, serve
+
+    port, file = environment.get(task.PROGRESS_PORT, ""), Path(environment.get(task.PROGRESS, ""))
+    if port.isdecimal():
+        try:
+            serve(int(port), lambda: progress_in(file))
+        except OSError:
+            _say("progress cannot be told: its port is taken")
+
+
+def _upload(environment: Mapping[str, str], result: Path, results: "Results") -> "Report":
+    """Where the full report lies now, or why it does not; after a while it does not."""
+    from ..api.report import Report
+    from . import task
+    from .fetch import CREDENTIALS
+    from .order import read_order
+    from .upload import Server, upload
+
+    order = read_order(environment[task.UPLOAD])
+    if order is None:
+        _say(f"{task.UPLOAD} is not as the operator of this version writes it")
+        return Report(problem="ReportFailed")
+    credentials = {key: environment[key].strip() for key in CREDENTIALS if key in environment}
+    server = Server(environment.get("MLFLOW_TRACKING_URI", ""), credentials)
+    folder = Path(environment.get(task.REPORT, ""))
+    ended: list[tuple[Report, str]] = []
+    thread = threading.Thread(target=lambda: ended.append(upload(order, server, result, folder, results)), daemon=True)
+    thread.start()
+    thread.join(float(environment.get(task.UPLOAD_SECONDS, _UPLOAD_SECONDS)))
+    if not ended:
+        ended = [(Report(problem="ReportTimedOut"), "the MLflow server did not take the report in time")]
+    report, said = ended[0]
+    _say(said)
+    return report
 
 
 def _say(line: str) -> None:

@@ -1,57 +1,60 @@
-"""The result contract: what an engine may write, and how it travels from the reporter to the operator.
+"""The result contract: what an engine may write.
 
-An engine writes one JSON document (`result.schema.json`). The reporter reads it here and packs it into a container's termination
-message, and the operator unpacks that here. Both ends distrust what they read: whatever is not a complete, valid measurement of the
-expected subject becomes a `ResultProblem`, never numbers. Nothing here touches a file, and no text of a document is ever repeated.
+An engine writes one JSON document (`result.schema.json`), which the reporter reads here and hands over (message.py). It is read
+with distrust: whatever is not a complete, valid measurement of the expected subject becomes a `ResultProblem`, never numbers.
+Nothing here touches a file, and no text of a document is ever repeated.
 """
 
-import base64
-import binascii
 import hashlib
 import json
 import sys
-import zlib
 from collections import Counter
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from ..api.evaluationjob import Metric, Results
+from ..api.evaluationjob import Invariant, Metric, Results
 from ..core.evaluationfacts import ResultProblem
 
 MAX_DOCUMENT = 1 << 20
 """Bytes of a result document."""
-MAX_MESSAGE = 4096
-"""Bytes of a termination message; the kubelet cuts what is longer."""
-MAX_UNPACKED = 1 << 18
-"""Bytes of an unpacked summary: far above what 128 metrics need, far below what hurts."""
-_PREFIX = "wb1:"
-
-Reason = Literal["ResultMissing", "ResultTooLarge", "ResultInvalid", "WrongSubject"]
+Reason = Literal["ResultMissing", "ResultTooLarge", "ResultInvalid", "ResultDuplicated", "WrongSubject"]
 MISSING = ResultProblem("ResultMissing", "the engine ended without a result: it must write the file named by WEIGHBRIDGE_RESULT")
 TOO_LARGE = ResultProblem(
     "ResultTooLarge", f"the result document is larger than {MAX_DOCUMENT // 1024} KiB; report aggregates only"
+)
+DUPLICATED = ResultProblem(
+    "ResultDuplicated", "the engine's result was written more than once, with different content: nobody can tell which one counts"
 )
 WRONG_SUBJECT = ResultProblem(
     "WrongSubject", "the result speaks of another model content than was to be weighed: subject.digest must be the task's"
 )
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text. Raises PydanticCustomError where it holds what no terminal should be sent."""
     if not text.isprintable():
         raise PydanticCustomError("printable", "must hold printable characters only")
     return text
 
 
-_Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_printable)]
-_Unit = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(_printable)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Count = Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(printable)]
+Unit = Annotated[str, Field(min_length=1, max_length=32), AfterValidator(printable)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=(1 << 53) - 1)]
 
 
-class _Strict(BaseModel):
+_RATIO: dict[str, Any] = {
+    "if": {"properties": {"unit": {"const": "ratio"}}, "required": ["unit"]},
+    "then": {"properties": {"value": {"minimum": 0, "maximum": 1}}},
+}
+
+
+class Strict(BaseModel):
+    """A part of a document of others: its types are taken as they are, and what is unknown is refused."""
+
     model_config = ConfigDict(
         strict=True,
         frozen=True,
@@ -62,23 +65,50 @@ class _Strict(BaseModel):
     )
 
 
-class MeasuredMetric(_Strict):
+class MeasuredMetric(Strict):
     """One measured value."""
 
-    name: _Name
+    model_config = ConfigDict(json_schema_extra=_RATIO)
+
+    name: Name
     """Name of the metric, as gate rules call it."""
-    value: _Number
+    value: Number
     """The value: a finite JSON number."""
     direction: Literal["maximize", "minimize"]
     """Which way is better."""
-    n: _Count
+    n: Count
     """Number of samples the value rests on."""
-    unit: _Unit | None = None
-    """`ratio`, `seconds`, `count`, `bytes`, `usd` or a free word."""
+    unit: Unit | None = None
+    """`ratio` (0 to 1), `seconds`, `count`, `bytes`, `usd` or a free word."""
     stderr: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """Standard error of the value."""
-    slice: _Name | None = None
+    slice: Name | None = None
     """Part of the data the value was taken on; without one, the whole."""
+
+    @model_validator(mode="after")
+    def _in_range(self) -> Self:
+        if self.unit == "ratio" and not 0 <= self.value <= 1:
+            raise PydanticCustomError("ratio", "must have a value from 0 to 1, as its unit is ratio")
+        return self
+
+
+class CheckedInvariant(Strict):
+    """Something that must be so on every single case."""
+
+    name: Name
+    """Name of the invariant, as gate rules call it."""
+    holds: bool
+    """Whether it holds: looked at on at least one case and broken on none."""
+    n: Count
+    """Number of cases looked at."""
+    broken: Count
+    """On how many of them it does not hold."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.broken > self.n or self.holds != (self.n > 0 and self.broken == 0):
+            raise PydanticCustomError("agrees", "must hold just where n is above 0 and broken is 0, and broken is at most n")
+        return self
 
 
 def _once(metrics: tuple[MeasuredMetric, ...]) -> tuple[MeasuredMetric, ...]:
@@ -88,49 +118,44 @@ def _once(metrics: tuple[MeasuredMetric, ...]) -> tuple[MeasuredMetric, ...]:
 
 
 # `strict` would refuse the JSON array for a tuple: the list itself is no number, so it may be lax.
-_Metrics = Annotated[tuple[MeasuredMetric, ...], Field(min_length=1, max_length=128, strict=False), AfterValidator(_once)]
+Metrics = Annotated[tuple[MeasuredMetric, ...], Field(min_length=1, max_length=128, strict=False), AfterValidator(_once)]
 
 
-class Subject(_Strict):
+def _named_once(invariants: tuple[CheckedInvariant, ...]) -> tuple[CheckedInvariant, ...]:
+    if len({invariant.name for invariant in invariants}) < len(invariants):
+        raise PydanticCustomError("once", "must not hold two invariants of the same name")
+    return invariants
+
+
+Invariants = Annotated[tuple[CheckedInvariant, ...], Field(max_length=32, strict=False), AfterValidator(_named_once)]
+
+
+class Subject(Strict):
     """What was weighed."""
 
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
     """The digest of the task's subject, copied."""
 
 
-class ResultDocument(_Strict):
+class ResultDocument(Strict):
     """What an engine measured. Metrics stand in the order of their weight: where space is short, the last ones are dropped."""
 
     schema_version: Literal["v1"]
     """Version of this contract."""
     subject: Subject
     """What was weighed."""
-    metrics: _Metrics
+    metrics: Metrics
     """The measured values; at least one."""
-
-
-class _Measurement(_Strict):
-    """The termination message of a result."""
-
-    subject: Subject
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    metrics: _Metrics
-    truncated: _Count
-
-
-class _Trouble(_Strict):
-    """The termination message where there is no result."""
-
-    problem: Reason
-    message: Annotated[str, Field(max_length=512), AfterValidator(_printable)]
+    invariants: Invariants = ()
+    """What was looked at on every single case."""
 
 
 _DOCUMENT: TypeAdapter[ResultDocument] = TypeAdapter(ResultDocument)
-_SUMMARY: TypeAdapter[_Measurement | _Trouble] = TypeAdapter(_Measurement | _Trouble)
 
 
 def schema() -> dict[str, Any]:
-    """The contract as JSON schema: everything but what no schema can say (no NaN, no key and no metric twice, at most 1 MiB)."""
+    """The contract as JSON schema: everything but what no schema can say (no NaN, no key, metric or invariant
+    twice, no invariant that contradicts its own numbers, at most 1 MiB)."""
     about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://weighbridge.dev/result.schema.json"}
     return about | _DOCUMENT.json_schema()
 
@@ -140,70 +165,27 @@ def read_result(document: bytes, expected_digest: str) -> Results | ResultProble
     if len(document) > MAX_DOCUMENT:
         return TOO_LARGE
     try:
-        read = _DOCUMENT.validate_python(_json(document))
+        read = _DOCUMENT.validate_python(strict_json(document))
     except ValidationError as error:
         return _invalid(_where(error))
     except (ValueError, RecursionError):
         return _invalid("it is not JSON as the contract wants it (UTF-8, no NaN or Infinity, no key twice)")
     if read.subject.digest != expected_digest:
         return WRONG_SUBJECT
-    return _results(read.metrics, hashlib.sha256(document).hexdigest(), truncated=0)
+    return results(read.metrics, read.invariants, hashlib.sha256(document).hexdigest(), truncated=0)
 
 
-def summary(outcome: Results | ResultProblem, digest: str) -> bytes:
-    """The outcome as a termination message of at most `MAX_MESSAGE` bytes.
-
-    Metrics that do not fit are dropped from the end of the document's order, and their number is recorded in `truncated`.
-    """
-    if isinstance(outcome, ResultProblem):
-        return _pack({"problem": outcome.reason, "message": outcome.message})
-    metrics = [metric.model_dump(mode="json", by_alias=True, exclude_none=True) for metric in outcome.metrics]
-    whole = {"subject": {"digest": digest}, "sha256": outcome.sha256, "metrics": metrics}
-    for count in range(len(metrics), 0, -1):
-        packed = _pack(whole | {"metrics": metrics[:count], "truncated": outcome.truncated + len(metrics) - count})
-        if len(packed) <= MAX_MESSAGE:
-            return packed
-    raise AssertionError("one metric always fits: names are bounded")
+def results(metrics: tuple[MeasuredMetric, ...], invariants: tuple[CheckedInvariant, ...], sha256: str, truncated: int) -> Results:
+    """What was read, as the operator keeps it."""
+    return Results(
+        metrics=tuple(Metric(**metric.model_dump()) for metric in metrics),
+        invariants=tuple(Invariant(**invariant.model_dump()) for invariant in invariants),
+        sha256=sha256,
+        truncated=truncated,
+    )
 
 
-def read_summary(message: str, expected_digest: str) -> Results | ResultProblem:
-    """What the reporter handed over about the subject `expected_digest`; `message` is the container's termination message."""
-    if not message.strip():
-        return ResultProblem("ResultMissing", "the reporter handed over nothing: see its log, and whether the pod was killed")
-    try:
-        read = _SUMMARY.validate_python(_json(_unpack(message.strip())))
-    except (ValueError, RecursionError):
-        return ResultProblem("ResultInvalid", "the reporter's message cannot be read: use one version of operator and reporter")
-    if isinstance(read, _Trouble):
-        return ResultProblem(read.problem, read.message)
-    if read.subject.digest != expected_digest:
-        return WRONG_SUBJECT
-    return _results(read.metrics, read.sha256, read.truncated)
-
-
-def _results(metrics: tuple[MeasuredMetric, ...], sha256: str, truncated: int) -> Results:
-    return Results(metrics=tuple(Metric(**metric.model_dump()) for metric in metrics), sha256=sha256, truncated=truncated)
-
-
-def _pack(content: dict[str, Any]) -> bytes:
-    plain = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _PREFIX.encode() + base64.b64encode(zlib.compress(plain.encode(), 9))
-
-
-def _unpack(message: str) -> bytes:
-    if not message.startswith(_PREFIX) or len(message) > MAX_MESSAGE:
-        raise ValueError("no summary")
-    inflate = zlib.decompressobj()
-    try:
-        plain = inflate.decompress(base64.b64decode(message.removeprefix(_PREFIX), validate=True), MAX_UNPACKED)
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError("not packed by us") from error
-    if not inflate.eof or inflate.unused_data:
-        raise ValueError("cut off, padded or far too large")
-    return plain
-
-
-def _json(data: bytes) -> Any:
+def strict_json(data: bytes) -> Any:
     """Strict JSON: what other readers would take in different ways (a key twice, NaN) is refused. Raises ValueError."""
     return json.loads(data.decode(), parse_constant=_refuse, object_pairs_hook=_unique)
 
@@ -227,7 +209,7 @@ _SAID = {
     "extra_forbidden": "has a field that the contract does not know",
     "finite_number": "must be a finite number",
     "too_short": "must hold at least one metric",
-    "too_long": "must hold at most 128 metrics",
+    "too_long": "has too many entries: at most 128 metrics and 32 invariants",
 }
 
 

@@ -106,6 +106,22 @@ class HttpProber:
             body = await _start(response.content, question.most + 1)
             return Answer(response.status, body[: question.most], cut=len(body) > question.most)
 
+    async def fetch(self, address: str, port: int, path: str, most: int) -> bytes | None:
+        """The start of what a pod answers to one GET, at most that many bytes; None for silence and for anything but status 200."""
+        host = f"[{address}]" if ":" in address else address
+        if self._session is None:
+            raise RuntimeError("the prober is not open")
+        url = URL(f"http://{host}:{port}{path}", encoded=True)
+        try:
+            async with (
+                self._gate,
+                asyncio.timeout(_SECONDS),
+                self._session.get(url, headers=_PLAIN, allow_redirects=False) as response,
+            ):
+                return await _start(response.content, most) if response.status == 200 else None
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return None
+
 
 def _outcome(found: Iterable[_Finding | None]) -> ProbeOutcome:
     """The count; what is wrong goes before what is silent."""

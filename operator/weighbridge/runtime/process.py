@@ -18,6 +18,7 @@ from ..controllers.evaluationjob import EvaluationJobController
 from ..controllers.modelregistry import ModelRegistryController
 from ..controllers.modelversion import ModelVersionController
 from ..controllers.ports import ClusterError, Controller, Ports
+from ..evaluation.engines import installed
 from ..registries.guard import GuardedRegistries
 from ..settings import Settings
 from . import endpoints, inbound, logs
@@ -33,6 +34,7 @@ from .metrics import Metrics
 from .news import News, group_of
 from .prober import HttpProber
 from .probes import BackgroundProbes
+from .progress import BackgroundProgress
 from .queue import Priority, Queue
 from .reconciler import Reconciler
 from .secrets import Secrets
@@ -51,7 +53,7 @@ def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
     """One controller per kind."""
     return (
         ModelRegistryController(),
-        EvaluationJobController(settings.evaluator_image, settings.reporter_image, kueue=settings.kueue),
+        EvaluationJobController(settings.evaluator_image, settings.reporter_image, kueue=settings.kueue, engines=installed()),
         ModelVersionController(settings.targets, settings.hold),
     )
 
@@ -138,6 +140,8 @@ async def operator(
         prober = await stack.enter_async_context(HttpProber())
         probes = BackgroundProbes(prober, queue.add, asyncio.get_running_loop().time)
         stack.push_async_callback(probes.close)
+        progress = BackgroundProgress(prober.fetch, queue.add, asyncio.get_running_loop().time)
+        stack.push_async_callback(progress.close)
         actions = Actions(
             cluster=cluster,
             registries=registries,
@@ -156,7 +160,7 @@ async def operator(
             actions=actions,
             recorder=recorder,
             metrics=metrics,
-            ports=Ports(store, cluster, registries, probes, now, lambda _: None),
+            ports=Ports(store, cluster, registries, probes, progress, now, lambda _: None),
             may_write=may_write,
         )
 
