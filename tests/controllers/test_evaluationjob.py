@@ -20,7 +20,8 @@ from weighbridge.controllers.evaluationjob import EvaluationJobController
 from weighbridge.controllers.ports import Ports
 from weighbridge.core.conditions import find
 from weighbridge.core.facts import Known
-from weighbridge.evaluation.result import read_result, summary
+from weighbridge.evaluation.message import summary
+from weighbridge.evaluation.result import read_result
 from weighbridge.runtime.actions import Actions
 from weighbridge.runtime.clock import now
 from weighbridge.runtime.cluster import Cluster

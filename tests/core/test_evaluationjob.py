@@ -49,8 +49,8 @@ def ready(plan: Plan) -> tuple[str, str]:
     return condition.status, condition.reason
 
 
-def scheduled() -> EvaluationJob:
-    job = evaluation_job()
+def scheduled(**spec: Any) -> EvaluationJob:
+    job = evaluation_job(**spec)
     return with_status(job, look(job).status)
 
 
@@ -278,7 +278,9 @@ def test_progress_that_was_not_begun_has_no_end_in_sight() -> None:
     told = look(scheduled(), now=START + timedelta(minutes=1), job=running("Running"), progress=Heard(0, 10)).status.progress
     assert told is not None
     assert (told.percent, told.eta) == (0, None)
-    told = look(scheduled(), now=START + timedelta(hours=9), job=running("Running"), progress=Heard(1, 1 << 53)).status.progress
+    told = look(
+        scheduled(activeDeadline="24h"), now=START + timedelta(hours=9), job=running("Running"), progress=Heard(1, 1 << 53)
+    ).status.progress
     assert told is not None
     assert told.eta is None
 

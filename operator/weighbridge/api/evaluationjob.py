@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, ObjectMeta, Resource, Text, rules
+from .base import ApiModel, Cel, Column, Conditions, Duration, KindInfo, LocalRef, ObjectMeta, Resource, Text, rules
 from .evaluationpod import JobState, Resources, Scheduling, Space
 from .gate import Direction, Gate, InvariantName, MetricName, Verdict
 from .references import DatasetPin, DatasetReference, ModelPin, ModelReference
@@ -104,6 +104,9 @@ class EvaluationJobSpec(EvaluationTemplate):
 
     model: ModelReference
     """The model to weigh."""
+    champion: LocalRef | None = None
+    """EvaluationJob to compare with, for rules with maxRegression. Default: that of the version that serves where the owning
+    ModelVersion is to serve."""
     fallback: Fallback = Fallback()
     """What is evaluated instead where the model definitely does not exist. Said loudly; the score is never the missing model's."""
 
@@ -220,6 +223,19 @@ class Resolved(ApiModel):
         return self.model.fallback or any(each.fallback for each in self.datasets)
 
 
+class Champion(ApiModel):
+    """What this evaluation is compared with; empty where nothing serves yet."""
+
+    evaluation: Annotated[str, Field(max_length=253)] = ""
+    """Name of the EvaluationJob of the version that served when the Job was made."""
+    uid: Annotated[str, Field(max_length=64)] = ""
+    """Its uid."""
+    report: Report | None = None
+    """Where its full report lies."""
+    problem: Text = ""
+    """Why there is nothing to compare with."""
+
+
 class EvaluationJobStatus(ApiModel):
     """What the operator found."""
 
@@ -234,6 +250,8 @@ class EvaluationJobStatus(ApiModel):
     listed; of more than 128, those that passed are left out first."""
     resolved: Resolved | None = None
     """Pins of model and datasets."""
+    champion: Champion | None = None
+    """What it is compared with; only where a gate rule asks for it."""
     job: JobState | None = None
     """The Kubernetes Job."""
     progress: Progress | None = None

@@ -76,5 +76,7 @@ class JobState(ApiModel):
     """When it ended."""
     next_attempt_at: datetime | None = None
     """When this attempt may begin; only until it has."""
+    image: Annotated[str, Field(max_length=512)] = ""
+    """Image of the engine that really ran, with its digest."""
     last_failure: Annotated[str, Field(max_length=64)] | None = None
     """Reason why the attempt before this one broke."""

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from ..api.base import Key
-from ..api.evaluationjob import EvaluationJob, Resolved, Results
+from ..api.evaluationjob import Champion, EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
 from ..core.engines import BUILT_IN, Engine
 from ..core.evaluationfacts import Earlier, EvaluationFacts, Heard, JobFacts, ResultProblem
 from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
+from ..core.incumbent import asked, incumbent
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
+from ..core.stages import named_targets
 from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
 from ..evaluation.job import is_of, job_facts, report, running, still_there
 from ..evaluation.kueue import JOB_UID, VERSIONS
@@ -51,6 +53,7 @@ class EvaluationJobController:
         job, handed, progress = await self._job(resource, ports)
         answers: tuple[Answers, ...] = tuple((Pending(),) for _ in wanted)
         known = resource.status.job
+        named = resource.status.champion.evaluation if resource.status.champion is not None else ""
         if job is None and resource.status.verdict is None and (known is None or not (known.uid or known.started_at)):
             age = RECHECK if resource.status.phase == "Refused" else RETRY_CREATE if refused_creation(resource) else FRESH
 
@@ -69,6 +72,8 @@ class EvaluationJobController:
             job=job,
             report=handed,
             failure=ports.failure(resource.key),
+            incumbent=_incumbent(resource, ports.store) if asked(resource) and known is None else None,
+            champion=ports.store.evaluation(namespace, named) if named else None,
             earlier=await self._earlier(resource, ports),
             progress=progress,
         )
@@ -143,3 +148,14 @@ class EvaluationJobController:
                 job.key for job in store.evaluations(namespace) if job.status.verdict is None and name in registry_names(job.spec)
             ]
         return ()
+
+
+def _incumbent(job: EvaluationJob, store: Store) -> Champion:
+    """What the evaluation would be compared with now."""
+    namespace = job.metadata.namespace
+    owners = {each.uid for each in job.metadata.owner_references}
+    owner = next((each for each in store.versions(namespace) if each.metadata.uid in owners), None)
+    targets = named_targets(owner) if owner is not None else set()
+    rivals = {each.metadata.name: each for target in targets for each in store.claimants(namespace, *target)}
+    others = [each for name, each in sorted(rivals.items()) if owner is not None and name != owner.metadata.name]
+    return incumbent(job, owner, others, {each.metadata.name: each for each in store.evaluations(namespace)})

@@ -44,6 +44,7 @@ def followed(state: JobState, found: JobFacts, now: datetime) -> JobState:
         image_missing_since=missing,
         started_at=started or (stamp(now) if found.state == "Running" else None),
         finished_at=found.finished_at,
+        image=found.image[:512] or state.image,
         last_failure=state.last_failure,
     )
 

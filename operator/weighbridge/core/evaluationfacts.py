@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ..api.evaluationjob import Results
+from ..api.evaluationjob import Champion, EvaluationJob, Results
 from ..api.modelregistry import ModelRegistry
 from .facts import Failed
 from .subjects import Answers
@@ -74,3 +74,7 @@ class EvaluationFacts:
     """Only looked for while an attempt is to begin."""
     progress: Heard | None = None
     """What the running pod said last of how far it is."""
+    incumbent: Champion | None = None
+    """What it would be compared with now; only looked for before the Job is made, and where the gate asks."""
+    champion: EvaluationJob | None = None
+    """The evaluation that status.champion names."""

@@ -23,10 +23,12 @@ from .engines import BUILT_IN, Engine
 from .evaluationfacts import EvaluationFacts, ResultProblem
 from .evaluationstatus import NOT_VALIDATED, later_attempt, not_scheduled, status_plan, told, validated
 from .gate import judge, score
+from .incumbent import asked, rival
 from .names import job_name
 from .plan import Action, Create, Delete, Plan
 from .preflight import Examination, examine
 from .progress import how_far
+from .regression import NOT_COMPARABLE
 from .report import reported, without
 from .subjects import registry_not_found
 
@@ -126,6 +128,8 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, no
         drafts: tuple[Draft, ...] = (Draft("Validated", None, absent.reason, absent.message), *told(job), not_scheduled())
         summary = Summary("InProgress", absent.reason, absent.message)
         return status_plan(job, now, summary, drafts, phase="Waiting", found=found, job_state=later, requeue=_LOOK)
+    if asked(job) and job.status.champion is None:
+        job = job.model_copy(update={"status": job.status.model_copy(update={"champion": facts.incumbent})})
     state = later or JobState(name=job_name(job))
     create = Create(manifest(job, pins, facts.registries, state.name))
     last, failure = refused_creation(job), facts.failure
@@ -201,12 +205,21 @@ def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState
     pins = job.status.resolved
     if isinstance(report, Results):
         results = reported(job, report).model_copy(update={"model": pins.model.uri if pins else ""})
-        verdict = judge(job.spec.gate, report.metrics, report.truncated)
+        verdict = judge(
+            job.spec.gate,
+            report.metrics,
+            report.truncated,
+            champion=rival(job, facts, state.image),
+            comparisons=report.comparisons,
+            invariants=report.invariants,
+        )
         worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
         message = worst.message if worst else "no gate rule: nothing was asked"
         reason = {"Passed": "GatePassed", "Failed": "GateFailed", "Inconclusive": "Inconclusive", "Error": "GateError"}[
             verdict.result
         ]
+        if verdict.result == "Inconclusive" and message.startswith(NOT_COMPARABLE):
+            reason = NOT_COMPARABLE
     else:
         reason, message = report.reason, report.message
         verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))

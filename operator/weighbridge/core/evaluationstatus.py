@@ -61,6 +61,7 @@ def status_plan(
         version=job.spec.model.shown(resolved.model if resolved else None),
         preflight=found.checks if found else job.status.preflight,
         resolved=resolved if job_state else None,
+        champion=job.status.champion if job_state else None,
         job=job_state,
         conditions=settle(job.status.conditions, (*drafts, *summary.drafts()), generation, now),
     )

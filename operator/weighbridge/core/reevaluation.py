@@ -23,6 +23,11 @@ def round_name(first: str, number: int) -> str:
     return first if number == 1 else f"{first}-{number}"
 
 
+def is_round(name: str, first: str) -> bool:
+    """Whether an EvaluationJob of this name is a round of the evaluation whose round 1 has the name `first`."""
+    return name == first or (name.startswith(f"{first}-") and name.removeprefix(f"{first}-").isdecimal())
+
+
 def last_round(version: ModelVersion, evaluation: Evaluation, first: str) -> EvaluationState | None:
     """What status remembers of this evaluation, unless it was another one then: of other content, or with another template."""
     found = next((state for state in version.status.evaluations if state.name == evaluation.name), None)
