@@ -22,6 +22,7 @@ from weighbridge.evaluation import task
 from weighbridge.evaluation.lm_eval_tasks import PinnedData, chosen_tasks
 from weighbridge.evaluation.refusal import Refusal
 from weighbridge.evaluation.result import read_result
+from weighbridge.evaluation.samples import read_samples
 from weighbridge.evaluation.task import EXIT_MISCONFIGURED, EXIT_SUBJECT_CHANGED, Task, TaskDataset
 
 SOURCES = str(Path(task.__file__).parents[2])
@@ -51,6 +52,7 @@ def run(tmp_path: Path, what: Task) -> tuple[int, str, Results | None]:
     result = tmp_path / "result.json"
     environment = {key: os.environ[key] for key in ("PATH", "HF_ENDPOINT", "HF_TOKEN")}
     environment |= {"PYTHONPATH": SOURCES, "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "HF_HOME": str(tmp_path / "hf")}
+    environment |= {task.REPORT: str(tmp_path / "report"), task.PROGRESS: str(tmp_path / "progress.json")}
     environment |= {task.TASK: what.model_dump_json(by_alias=True), task.RESULT: str(result)}
     command = [sys.executable, "-m", "weighbridge.evaluation.lm_eval_engine"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
@@ -69,6 +71,11 @@ def test_a_model_is_measured_in_process_on_a_task_of_the_pinned_dataset(tmp_path
     assert (accuracy.name, accuracy.direction, accuracy.unit, accuracy.n) == ("next-word/acc", "maximize", "ratio", 8)
     assert accuracy.value in (0.875, 1.0)
     assert accuracy.stderr is not None
+    samples = list(read_samples(tmp_path / "report" / "samples.jsonl"))
+    assert {(each.metric, each.slice) for each in samples} == {("next-word/acc", None)}
+    assert len({each.id for each in samples}) == 8
+    assert sum(each.value for each in samples) == 8 * accuracy.value
+    assert json.loads((tmp_path / "progress.json").read_text()) == {"done": 16, "total": 16}, "two answers to each question"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from typing import Any
 from ..core.engines import ENDPOINTS, IN_PROCESS
 from . import lm_eval_result
 from .fetch import fetch_dataset, fetch_model
+from .lm_eval_progress import Counting
+from .output import tell_progress
 from .program import Measured, run, say
 from .refusal import Refusal
 from .served import prove_served
@@ -59,6 +61,7 @@ def _measure(task: Task, scratch: Path) -> Measured:
     os.environ["HF_HUB_OFFLINE"] = "1"  # only now: what is fetched above comes from the Hub
     import datasets
     import lm_eval
+    from lm_eval.api.registry import get_model
 
     from .lm_eval_tasks import PinnedData, chosen_tasks
 
@@ -66,10 +69,10 @@ def _measure(task: Task, scratch: Path) -> Measured:
     datasets.load_dataset = PinnedData(folders)
     manager, names = chosen_tasks(folders, parameters.get("tasks", ""))
     say(_NAME, f"evaluating {', '.join(names)} with {backend}")
-    results = lm_eval.simple_evaluate(
-        model=backend, model_args=arguments, tasks=names, task_manager=manager, log_samples=True, **settings
-    )
-    return Measured(lm_eval_result.metrics(results))
+    model = get_model(backend).create_from_arg_obj(arguments, {"batch_size": settings["batch_size"]})
+    Counting(tell_progress).watch(model)
+    results = lm_eval.simple_evaluate(model=model, tasks=names, task_manager=manager, log_samples=True, **settings)
+    return Measured(lm_eval_result.metrics(results), list(lm_eval_result.samples(results)))
 
 
 def _weights(task: Task, scratch: Path) -> Path:

@@ -8,21 +8,22 @@ import json
 import math
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ..core.tables import SUFFIXES
-from .fetch import fetch_dataset, fetch_model, tidy_credentials
-from .mlflow_report import ARTIFACTS, keep_artifacts, keep_samples, tell_progress
-from .mlflow_samples import Invariants, column, groups, samples
+from .fetch import fetch_dataset, fetch_model
+from .mlflow_samples import Invariants, column, groups, rouge, samples
+from .output import keep_files, tell_progress
+from .program import Measured, run, say
 from .refusal import Refusal
-from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task, TaskDataset
+from .task import EXIT_MISCONFIGURED, Task, TaskDataset
 
+_NAME = "mlflow-engine"
+_ARTIFACTS = "artifacts"
+"""Folder of the throwaway experiment's artifacts, one folder of each run in it."""
 _DESCRIPTION = "MLmodel"
 _TEXT = ("question-answering", "text-summarization")
 _KINDS = ("classifier", "regressor", *_TEXT)
@@ -54,27 +55,10 @@ _METRICS = {
 
 def main() -> int:
     """Carries out the task of the environment. Returns the exit code."""
-    try:
-        tidy_credentials(os.environ)
-        task, result = _task(os.environ)
-        with tempfile.TemporaryDirectory() as scratch:
-            measured = _evaluate(task, Path(scratch))
-    except Refusal as refusal:
-        sys.stderr.write(f"mlflow-engine: {refusal}\n")
-        return refusal.code
-    keep_samples(measured.samples)
-    document = {"schemaVersion": "v1", "subject": {"digest": task.subject.digest}, "metrics": measured.metrics}
-    invariants = measured.invariants.told()
-    _write(result, document | ({"invariants": invariants} if invariants else {}))
-    _say(f"{len(measured.metrics)} metrics written")
-    return 0
+    return run(_NAME, _measure)
 
 
-def _task(environment: Mapping[str, str]) -> tuple[Task, Path]:
-    try:
-        task, result = Task.model_validate_json(environment[TASK]), Path(environment[RESULT])
-    except (KeyError, ValidationError) as error:
-        raise Refusal(EXIT_MISCONFIGURED, f"{TASK} and {RESULT} must be set as the operator sets them") from error
+def _measure(task: Task, scratch: Path) -> Measured:
     if not task.datasets:
         raise Refusal(EXIT_MISCONFIGURED, "the mlflow engine evaluates on a dataset: name one in spec.datasets")
     if not task.parameters.get("targets"):
@@ -84,11 +68,12 @@ def _task(environment: Mapping[str, str]) -> tuple[Task, Path]:
     if "invariants" in task.parameters and task.parameters.get("modelType") == "regressor":
         text = "a regressor is never just right: evaluator.parameters.invariants is for models whose answers are"
         raise Refusal(EXIT_MISCONFIGURED, text)
-    return task, result
+    found = _evaluate(task, scratch)
+    return Measured(found.metrics, found.samples, found.invariants.told())
 
 
 @dataclass
-class _Measured:
+class _Found:
     """What was found out so far."""
 
     artifacts: Path
@@ -98,7 +83,7 @@ class _Measured:
     invariants: Invariants = field(default_factory=Invariants)
 
 
-def _evaluate(task: Task, scratch: Path) -> _Measured:
+def _evaluate(task: Task, scratch: Path) -> _Found:
     """Every metric on every dataset. With more than one dataset, the dataset's name is the metric's slice."""
     _say("loading MLflow")
     # Before the import: MLflow would start a thread that reports usage to its vendor.
@@ -108,9 +93,9 @@ def _evaluate(task: Task, scratch: Path) -> _Measured:
     model = _model(task, scratch)
     tables = [(dataset, _table(_dataset(dataset, scratch), dataset, task.parameters)) for dataset in task.datasets]
     mlflow.set_tracking_uri(f"sqlite:///{scratch / 'tracking.db'}")
-    mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / ARTIFACTS).as_uri()))
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / _ARTIFACTS).as_uri()))
     loaded = mlflow.pyfunc.load_model(str(model))
-    measured = _Measured(scratch / ARTIFACTS)
+    measured = _Found(scratch / _ARTIFACTS)
     for done, (dataset, table) in enumerate(tables):
         tell_progress(done, len(tables))
         _say(f"evaluating on {dataset.name}, {len(table)} rows")
@@ -119,7 +104,7 @@ def _evaluate(task: Task, scratch: Path) -> _Measured:
     return measured
 
 
-def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, measured: _Measured) -> None:
+def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, measured: _Found) -> None:
     import mlflow
 
     kind, targets = task.parameters.get("modelType", _KINDS[0]), task.parameters["targets"]
@@ -138,15 +123,23 @@ def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, meas
         asked: dict[str, Any] = {"data": told, "predictions": _SAID, "extra_metrics": [exact_match()]}
     else:
         asked = {"model": model, "data": table, "model_type": kind, "evaluator_config": {"log_model_explainability": False}}
-    result = mlflow.models.evaluate(targets=targets, **asked)  # type: ignore[no-untyped-call]
+    try:
+        result = mlflow.models.evaluate(targets=targets, **asked)  # type: ignore[no-untyped-call]
+    except (mlflow.MlflowException, ValueError, TypeError) as error:
+        text = f"MLflow cannot evaluate a {kind} like this on dataset {dataset.path} ({type(error).__name__}); does its column"
+        raise Refusal(EXIT_MISCONFIGURED, f"{text} {targets!r} hold what the model answers, and each of its classes?") from error
     measured.metrics += measured_metrics(result.metrics, len(table), part)
-    keep_artifacts(measured.artifacts / str(result.run_id) / "artifacts", dataset.name)
+    keep_files(measured.artifacts / str(result.run_id) / "artifacts", f"mlflow/{dataset.name}")
     if predictions is None:
         if named:
             raise Refusal(EXIT_MISCONFIGURED, "the model gives no single prediction a row, which invariants need")
         _say("the model gives no single prediction a row: no samples")
         return
     measured.samples += samples(kind, predictions, truth, part)
+    if kind in _TEXT:
+        metric, lines = rouge(predictions, truth, part)
+        measured.metrics += metric
+        measured.samples += lines
     if named:
         measured.invariants.add(named, predictions, truth)
 
@@ -208,16 +201,8 @@ def _measured(measured: Mapping[str, float], rows: int, part: str | None) -> Ite
         yield metric | ({"unit": unit} if unit else {}) | ({"slice": part} if part else {})
 
 
-def _write(path: Path, document: dict[str, Any]) -> None:
-    """Written under another name first: the reporter never sees half a result."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, allow_nan=False))
-    partial.rename(path)
-
-
 def _say(line: str) -> None:
-    sys.stdout.write(f"mlflow-engine: {line}\n")
-    sys.stdout.flush()
+    say(_NAME, line)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,17 @@
 Works on pandas tables that the engine has read; knows neither registries nor MLflow.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from .refusal import Refusal
-from .samples import MAX_LINES, SAMPLES_FILE
 from .task import EXIT_MISCONFIGURED
 
 RIGHT: Mapping[str, str] = {"classifier": "accuracy", "question-answering": "exact_match", "text-summarization": "exact_match"}
 """Kinds of models whose answer on a row is right or wrong, and the metric that says how often."""
+_ROUGE = "rougeL"
+"""How much of two texts is the same words in the same order: F1 of their longest common subsequence, after Lin 2004."""
 _MOST_INVARIANTS, _LONGEST_NAME = 32, 128
 
 
@@ -41,6 +40,21 @@ def samples(kind: str, predictions: Sequence[Any], truth: Sequence[Any], part: s
         if math.isfinite(off) and math.isfinite(off * off):
             yield {"metric": "mean_absolute_error", "id": str(number), "value": abs(off)} | place
             yield {"metric": "mean_squared_error", "id": str(number), "value": off * off} | place
+
+
+def rouge(predictions: Sequence[str], truth: Sequence[str], part: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """ROUGE-L of texts: the metric, and one sample a row."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer, place = RougeScorer([_ROUGE], use_stemmer=False), {"slice": part} if part else {}
+    values = [float(scorer.score(true, said)[_ROUGE].fmeasure) for said, true in zip(predictions, truth, strict=True)]
+    if not values:
+        return [], []
+    mean = math.fsum(values) / len(values)
+    metric: dict[str, Any] = {"name": _ROUGE, "value": min(1.0, mean), "direction": "maximize", "n": len(values), "unit": "ratio"}
+    if len(values) > 1:
+        metric["stderr"] = math.sqrt(math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1) / len(values))
+    return [metric | place], [{"metric": _ROUGE, "id": str(number), "value": value} | place for number, value in enumerate(values)]
 
 
 def groups(cells: Sequence[Any]) -> list[str]:
@@ -77,11 +91,3 @@ class Invariants:
             {"name": name, "holds": not self._broken[name], "n": cases, "broken": self._broken[name]}
             for name, cases in self._cases.items()
         ]
-
-
-def write_samples(folder: Path, lines: Sequence[Mapping[str, Any]]) -> int:
-    """Writes the samples into the report, as many as its contract takes; returns how many were left out. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / SAMPLES_FILE).open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(line, allow_nan=False)}\n" for line in lines[:MAX_LINES])
-    return max(0, len(lines) - MAX_LINES)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .fetch import tidy_credentials
+from .output import keep_samples
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task
 
@@ -25,6 +26,9 @@ class Measured:
     """What an engine measured, in the words of the result contract."""
 
     metrics: Sequence[Mapping[str, Any]]
+    samples: Sequence[Mapping[str, Any]] = ()
+    """Lines of the report's samples.jsonl."""
+    invariants: Sequence[Mapping[str, Any]] = ()
 
 
 def run(name: str, measure: Callable[[Task, Path], Measured]) -> int:
@@ -37,7 +41,14 @@ def run(name: str, measure: Callable[[Task, Path], Measured]) -> int:
     except Refusal as refusal:
         sys.stderr.write(f"{name}: {refusal}\n")
         return refusal.code
-    document = {"schemaVersion": "v1", "subject": {"digest": task.subject.digest}, "metrics": measured.metrics}
+    keep_samples(measured.samples)
+    document: dict[str, Any] = {
+        "schemaVersion": "v1",
+        "subject": {"digest": task.subject.digest},
+        "metrics": list(measured.metrics),
+    }
+    if measured.invariants:
+        document["invariants"] = list(measured.invariants)
     _write(result, json.dumps(document, allow_nan=False))
     say(name, f"{len(measured.metrics)} metrics written")
     return 0

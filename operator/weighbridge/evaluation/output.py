@@ -1,4 +1,4 @@
-"""Where the mlflow engine puts what is not its result: samples and MLflow's own artifacts into the full report, and its progress.
+"""What an engine program of ours leaves beside its result: samples and files for the full report, and its progress.
 
 None of it is needed for the verdict: where the disk is full or the operator is an older one, the evaluation goes on without.
 """
@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .mlflow_samples import write_samples
+from .samples import MAX_LINES, SAMPLES_FILE
 from .task import PROGRESS, REPORT
 
-ARTIFACTS = "artifacts"
-"""Folder of the throwaway experiment's artifacts, one folder of each run in it."""
 _LARGEST = 64 << 20
 """Bytes of an artifact that is kept."""
 
@@ -25,28 +23,31 @@ def keep_samples(lines: Sequence[Mapping[str, Any]]) -> None:
     if not (place := os.environ.get(REPORT)) or not lines:
         return
     try:
-        if left_out := write_samples(Path(place), lines):
-            _say(f"{left_out} samples left out of the report")
+        Path(place).mkdir(parents=True, exist_ok=True)
+        with (Path(place) / SAMPLES_FILE).open("w", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(line, allow_nan=False)}\n" for line in lines[:MAX_LINES])
+        if len(lines) > MAX_LINES:
+            _say(f"{len(lines) - MAX_LINES} samples left out of the report")
     except OSError:
         _say("the samples could not be written into the report")
 
 
-def keep_artifacts(folder: Path, name: str) -> None:
-    """Copies what MLflow made of the evaluation on the dataset of that name (confusion matrix, curves, tables) into the report."""
+def keep_files(folder: Path, place_in_report: str) -> None:
+    """Copies the files of a folder into the report, if there is one; the largest are left out."""
     if not (place := os.environ.get(REPORT)) or not folder.is_dir():
         return
     try:
         for path in folder.rglob("*"):
             if path.is_file() and path.stat().st_size <= _LARGEST:
-                to = Path(place) / "mlflow" / name / path.relative_to(folder)
+                to = Path(place) / place_in_report / path.relative_to(folder)
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, to)
     except OSError:
-        _say("MLflow's artifacts could not be copied into the report")
+        _say("files could not be copied into the report")
 
 
 def tell_progress(done: int, total: int) -> None:
-    """Writes how many datasets are done."""
+    """Writes how many of how many steps, whatever they are, are done."""
     if not (place := os.environ.get(PROGRESS)):
         return
     try:
@@ -58,5 +59,5 @@ def tell_progress(done: int, total: int) -> None:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"mlflow-engine: {line}\n")
+    sys.stdout.write(f"engine: {line}\n")
     sys.stdout.flush()
