@@ -77,6 +77,9 @@ class EvaluationTemplate(ApiModel):
     """Size of /dev/shm: whole Mi, Gi or Ti. PyTorch's workers and vLLM need it. It counts against the engine's memory limit."""
     report: ReportTo | None = None
     """Where the engine's full report goes; without it, only the numbers are kept."""
+    reuse: bool = False
+    """Takes the result of an earlier evaluation in this namespace where there is one of the same model, datasets, engine,
+    parameters and image, and judges it by this gate. The image must be named by its digest."""
     gate: Gate = ()
     """Bars to clear; all of them. Without any rule the verdict is Inconclusive."""
     queue_deadline: Duration = "24h"
@@ -189,6 +192,8 @@ class Results(ApiModel):
     """Paired tests against the champion."""
     sha256: Annotated[str, Field(max_length=64)]
     """SHA-256 of the engine's result document."""
+    reused_from: Annotated[str, Field(max_length=253)] = ""
+    """EvaluationJob that measured it, where it was not measured anew."""
     truncated: Annotated[int, Field(ge=0)] = 0
     """How many metrics, from the end of the document, did not fit into the reporter's message."""
     report: Report | None = None

@@ -10,8 +10,9 @@ from ..api.evaluationjob import Champion, EvaluationJob, Resolved, Results
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
 from ..core.engines import BUILT_IN, Engine
+from ..core.evaluationend import RECHECK
 from ..core.evaluationfacts import Earlier, EvaluationFacts, Heard, JobFacts, ResultProblem
-from ..core.evaluationjob import FRESH, RECHECK, RETRY_CREATE, decide, refused_creation
+from ..core.evaluationjob import FRESH, RETRY_CREATE, decide, refused_creation
 from ..core.facts import Fact, Pending
 from ..core.incumbent import asked, incumbent
 from ..core.names import JOB_LABEL, job_name
@@ -73,6 +74,8 @@ class EvaluationJobController:
             report=handed,
             failure=ports.failure(resource.key),
             incumbent=_incumbent(resource, ports.store) if asked(resource) and known is None else None,
+            reusable=ports.store.evaluations(namespace) if resource.spec.reuse and known is None else (),
+            image=self._image(resource),
             champion=ports.store.evaluation(namespace, named) if named else None,
             earlier=await self._earlier(resource, ports),
             progress=progress,
@@ -123,6 +126,11 @@ class EvaluationJobController:
             return None
         uid, address = there
         return ports.progress.ask(resource.key, uid, address)
+
+    def _image(self, resource: EvaluationJob) -> str:
+        """Reference of the image that its engine runs."""
+        engine = self._engines.get(resource.spec.evaluator.engine)
+        return resource.spec.evaluator.image or (engine.image if engine is not None else "") or self._evaluator_image
 
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest, self._engines)

@@ -76,5 +76,9 @@ class EvaluationFacts:
     """What the running pod said last of how far it is."""
     incumbent: Champion | None = None
     """What it would be compared with now; only looked for before the Job is made, and where the gate asks."""
+    reusable: tuple[EvaluationJob, ...] = ()
+    """Evaluations whose results may be reused; only looked for where that is asked for."""
+    image: str = ""
+    """Reference of the image that the engine would run."""
     champion: EvaluationJob | None = None
     """The evaluation that status.champion names."""

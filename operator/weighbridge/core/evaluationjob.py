@@ -5,31 +5,25 @@ All attempts are made on the pins of the first.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from ..api.base import Condition, seconds
-from ..api.evaluationjob import (
-    EvaluationJob,
-    Resolved,
-    Results,
-)
+from ..api.base import Condition
+from ..api.evaluationjob import EvaluationJob, Resolved
 from ..api.evaluationpod import JobState
-from ..api.gate import GateLine, Verdict
 from ..api.modelregistry import ModelRegistry
 from .attempts import RETRIED, another, counted, followed, held_up, overdue
-from .conditions import Draft, Summary, find, stamp
+from .conditions import Draft, Summary, find
 from .engines import BUILT_IN, Engine
+from .evaluationend import RECHECK, clean_up, finish, reused
 from .evaluationfacts import EvaluationFacts, ResultProblem
 from .evaluationstatus import NOT_VALIDATED, later_attempt, not_scheduled, status_plan, told, validated
-from .gate import judge, score
-from .incumbent import asked, rival
+from .incumbent import asked
 from .names import job_name
-from .plan import Action, Create, Delete, Plan
+from .plan import Create, Delete, Plan
 from .preflight import Examination, examine
 from .progress import how_far
-from .regression import NOT_COMPARABLE
-from .report import reported, without
+from .reuse import earlier
 from .subjects import registry_not_found
 
 FRESH = 30.0
@@ -39,10 +33,6 @@ _ASK_AGAIN = 10.0
 """Seconds between looks while an answer is on its way, which wakes by itself."""
 RETRY_CREATE = 60.0
 """Seconds after which the registry is asked again for a Job that the cluster refuses, and its creation tried again."""
-RECHECK = 300.0
-"""Seconds between looks at a refused evaluation."""
-
-
 _LOOK = 30.0
 """Seconds between looks at a Job that tells nothing."""
 _GOING = 5.0
@@ -61,7 +51,7 @@ def decide(
     if job.metadata.deletion_timestamp is not None:
         return Plan(status=job.status)
     if job.status.verdict is not None:
-        return _clean_up(job, facts, now)
+        return clean_up(job, facts, now)
     state = job.status.job
     if state is not None and job.status.resolved is not None and (facts.job or state.uid or state.started_at):
         return _watch(job, facts, now)
@@ -131,6 +121,8 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, no
     if asked(job) and job.status.champion is None:
         job = job.model_copy(update={"status": job.status.model_copy(update={"champion": facts.incumbent})})
     state = later or JobState(name=job_name(job))
+    if (same := earlier(job, pins, facts.image, facts.reusable)) is not None:
+        return reused(job, same, pins, found=found, facts=facts, now=now)
     create = Create(manifest(job, pins, facts.registries, state.name))
     last, failure = refused_creation(job), facts.failure
     if last is not None and (failure is None or failure.reason == last.reason):
@@ -155,10 +147,10 @@ def _watch(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
         return _broke(job, ResultProblem("JobDeleted", "somebody deleted the evaluation's Job before it ended"), state, facts, now)
     if not found.ours:
         problem = ResultProblem("NameTaken", f"Job {state.name} belongs to something else; delete it or rename this evaluation")
-        return _finish(job, problem, state, facts, now)
+        return finish(job, problem, state, facts, now)
     state = followed(state, found, now)
     if found.state == "Complete" and facts.report is not None:
-        return _finish(job, facts.report, state, facts, now)
+        return finish(job, facts.report, state, facts, now)
     if found.state == "Complete":
         message = found.message or "the pod ended and left no result; see its log"
         return _broke(job, ResultProblem(found.reason or "ResultMissing", message), state, facts, now)
@@ -187,7 +179,7 @@ def _broke(job: EvaluationJob, problem: ResultProblem, state: JobState, facts: E
     if upcoming is None or upcoming.next_attempt_at is None:
         if problem.reason in RETRIED and (which := counted(job, state.attempt)):
             problem = ResultProblem(problem.reason, f"{problem.message} ({which})")
-        return _finish(job, problem, state, facts, now)
+        return finish(job, problem, state, facts, now)
     which, at = counted(job, state.attempt), f"{upcoming.next_attempt_at:%H:%M:%S} UTC"
     message = f"{which} broke: {problem.message}; its Job is deleted, and the next begins after {at}"
     drafts = (validated(), *told(job), Draft("Scheduled", False, problem.reason, message))
@@ -196,62 +188,3 @@ def _broke(job: EvaluationJob, problem: ResultProblem, state: JobState, facts: E
     found = facts.job
     gone = Delete(api_version="batch/v1", kind="Job", name=state.name, uid=found.uid) if found is not None else None
     return Plan(status, (gone,) if gone else (), requeue_after=_GOING)
-
-
-def _finish(job: EvaluationJob, report: Results | ResultProblem, state: JobState, facts: EvaluationFacts, now: datetime) -> Plan:
-    if state.finished_at is None:
-        state = state.model_copy(update={"finished_at": stamp(now)})
-    results: Results | None = None
-    pins = job.status.resolved
-    if isinstance(report, Results):
-        results = reported(job, report).model_copy(update={"model": pins.model.uri if pins else ""})
-        verdict = judge(
-            job.spec.gate,
-            report.metrics,
-            report.truncated,
-            champion=rival(job, facts, state.image),
-            comparisons=report.comparisons,
-            invariants=report.invariants,
-        )
-        worst = next((line for line in verdict.lines if line.verdict == verdict.result), None)
-        message = worst.message if worst else "no gate rule: nothing was asked"
-        reason = {"Passed": "GatePassed", "Failed": "GateFailed", "Inconclusive": "Inconclusive", "Error": "GateError"}[
-            verdict.result
-        ]
-        if verdict.result == "Inconclusive" and message.startswith(NOT_COMPARABLE):
-            reason = NOT_COMPARABLE
-    else:
-        reason, message = report.reason, report.message
-        verdict = Verdict(result="Error", lines=(GateLine(rule="result", verdict="Error", message=message[:1024]),))
-    if results is not None and results.report is not None and results.report.problem:
-        message = f"{message} ({without(results.report)})"
-    if pins is not None and pins.fallback:
-        message = f"{message} (measured on a fallback: see FallbackUsed)"
-    summary = Summary("Ready" if verdict.result == "Passed" else "Stalled", reason, message)
-    drafts = (
-        validated(),
-        *told(job),
-        Draft("Scheduled", True, "JobCreated", f"Job {state.name}"),
-        Draft("Complete", True, reason, message),
-    )
-    plan = status_plan(job, now, summary, drafts, phase=verdict.result, job_state=state)
-    status = plan.status.model_copy(
-        update={"results": results, "verdict": verdict, "score": score(job.spec.gate, verdict) if results else ""}
-    )
-    return _clean_up(job.model_copy(update={"status": status}), facts, now)
-
-
-def _clean_up(job: EvaluationJob, facts: EvaluationFacts, now: datetime) -> Plan:
-    """The result is recorded: the Job goes when its time has come, and at once where it has not ended."""
-    recorded = find(job.status.conditions, "Complete")
-    if facts.job is None or not facts.job.ours or recorded is None:
-        return Plan(status=job.status)
-    passed = job.status.verdict is not None and job.status.verdict.result == "Passed"
-    kept = seconds(job.spec.ttl_after_finished if passed else job.spec.ttl_after_failed)
-    due = recorded.last_transition_time + timedelta(seconds=kept)
-    if now < due and facts.job.state in ("Complete", "Failed"):
-        return Plan(status=job.status, requeue_after=(due - now).total_seconds())
-    actions: tuple[Action, ...] = (
-        Delete(api_version="batch/v1", kind="Job", name=job.status.job.name if job.status.job else "", uid=facts.job.uid),
-    )
-    return Plan(status=job.status, actions=actions, requeue_after=RECHECK)

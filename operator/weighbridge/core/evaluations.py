@@ -52,12 +52,12 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts, n
         name = round_name(first, number)
         job = facts.evaluations.get(name)
         if job is not None:
-            state = _state(version, evaluation, job, pin).model_copy(update={"round": number, "again": last.again if last else ""})
+            state = _state(version, evaluation, job, pin, number).model_copy(update={"again": last.again if last else ""})
         elif name in remembered:
             state = remembered[name]
         else:
             state = EvaluationState(name=evaluation.name, job=name, round=number)
-            start.append(Create(_manifest(version, evaluation, pin, name)))
+            start.append(Create(_manifest(version, evaluation, pin, name, number)))
         again = _again(version, evaluation, state, round_name(first, number + 1), pin=pin, facts=facts, now=now)
         states.append(again.state)
         start += again.actions
@@ -102,15 +102,15 @@ def _again(
     begun = state.model_copy(update={"again": why})
     job = facts.evaluations.get(next_name)
     if job is None:
-        return _Again(begun, (Create(_manifest(version, evaluation, pin, next_name)),))
-    found = _state(version, evaluation, job, pin)
+        return _Again(begun, (Create(_manifest(version, evaluation, pin, next_name, state.round + 1)),))
+    found = _state(version, evaluation, job, pin, state.round + 1)
     if found.verdict == "Error" and state.verdict != "Error":
         wait = failed_round(job, now)
         gone = Delete(api_version=API_VERSION, kind="EvaluationJob", name=next_name, uid=job.metadata.uid)
         return _Again(begun, () if wait else (gone,), requeue=wait or None)
     if found.verdict is None:
         return _Again(begun)
-    return _Again(found.model_copy(update={"round": state.round + 1}))
+    return _Again(found)
 
 
 def _proved_before(version: ModelVersion) -> bool:
@@ -156,13 +156,13 @@ def _draft(states: Sequence[EvaluationState], jobs: Sequence[EvaluationJob]) -> 
     return Draft("Evaluated", None, "EvaluationRunning", f"measured by EvaluationJob {names}")
 
 
-def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pin: ModelPin) -> EvaluationState:
+def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pin: ModelPin, number: int) -> EvaluationState:
     name, status = job.metadata.name, job.status
-    if job.spec != EvaluationJobSpec.model_validate(_spec(version, evaluation, pin)):
+    if job.spec != EvaluationJobSpec.model_validate(_spec(version, evaluation, pin, number)):
         message = f"EvaluationJob {name} was made by somebody else and asks something else; delete it"
-        return EvaluationState(name=evaluation.name, job=name, verdict="Error", message=message)
+        return EvaluationState(name=evaluation.name, job=name, verdict="Error", message=message, round=number)
     if status.verdict is None:
-        return EvaluationState(name=evaluation.name, job=name)
+        return EvaluationState(name=evaluation.name, job=name, round=number)
     ready = find(status.conditions, "Ready")
     verdict, message = status.verdict.result, ready.message if ready else "waiting for the operator"
     if status.resolved is None or status.resolved.model.digest != pin.digest:
@@ -175,12 +175,13 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         verdict=verdict,
         score=status.score,
         message=message,
+        round=number,
         ended_at=status.job.finished_at if status.job is not None else None,
         datasets=dict(measured_on(job)),
     )
 
 
-def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str) -> dict[str, Any]:
+def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name: str, number: int) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "EvaluationJob",
@@ -198,9 +199,11 @@ def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name
                 }
             ],
         },
-        "spec": _spec(version, evaluation, pin),
+        "spec": _spec(version, evaluation, pin, number),
     }
 
 
-def _spec(version: ModelVersion, evaluation: Evaluation, pin: ModelPin) -> dict[str, Any]:
-    return evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()}
+def _spec(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, number: int) -> dict[str, Any]:
+    """What the EvaluationJob of a round asks. What is to be measured again is not taken from an earlier round."""
+    asked = evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()}
+    return asked | {"reuse": False} if number > 1 else asked
