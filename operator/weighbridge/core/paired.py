@@ -48,12 +48,29 @@ def compare(
         problem = f"{len(lonely)} samples were measured on one side only: {named}{' …' if len(lonely) > _NAMED else ''}"
         shared = len(candidate.keys() & champion.keys())
         return Comparison(metric=metric, slice=slice, margin=margin, n=shared, problem=problem)
+    ids = sorted(candidate)
+    ordered = [candidate[each] for each in ids], [champion[each] for each in ids]
+    return compare_ordered(*ordered, metric=metric, direction=direction, margin=margin, seed=seed, slice=slice)
+
+
+def compare_ordered(
+    candidate: Sequence[float],
+    champion: Sequence[float],
+    *,
+    metric: str,
+    direction: Direction,
+    margin: float,
+    seed: str,
+    slice: str | None = None,  # noqa: A002 the field's name
+) -> Comparison:
+    """As `compare`, of as many values on both sides, the same samples in the same order. Raises ValueError as it does."""
+    if not 0 <= margin < math.inf:
+        raise ValueError("the margin must be a finite number of at least 0")
     if not candidate:
         raise ValueError("there are no samples to compare")
     sign = 1.0 if direction == "maximize" else -1.0
-    ids = sorted(candidate)
-    differences = [sign * (candidate[each] - champion[each]) for each in ids]
-    lifted = [_lifted(each, margin, max(abs(candidate[name]), margin)) for name, each in zip(ids, differences, strict=True)]
+    differences = [sign * (one - other) for one, other in zip(candidate, champion, strict=True)]
+    lifted = [_lifted(each, margin, max(abs(one), margin)) for one, each in zip(candidate, differences, strict=True)]
     if not all(map(math.isfinite, lifted)):
         raise ValueError("a value is not a finite number")
     test, not_inferior, inferior = _test(differences, lifted, _binary(candidate) and _binary(champion), margin, seed)
@@ -61,7 +78,7 @@ def compare(
         metric=metric,
         slice=slice,
         margin=margin,
-        n=len(ids),
+        n=len(differences),
         difference=_mean(differences),
         p_not_inferior=not_inferior,
         p_inferior=inferior,
@@ -209,8 +226,8 @@ def _random_flips(values: Sequence[float], seed: str) -> list[float]:
     ]
 
 
-def _binary(values: Mapping[str, float]) -> bool:
-    return all(each in (0, 1) for each in values.values())
+def _binary(values: Sequence[float]) -> bool:
+    return all(each in (0, 1) for each in values)
 
 
 def _mean(values: Sequence[float]) -> float:

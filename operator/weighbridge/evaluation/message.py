@@ -8,14 +8,27 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from ..api.evaluationjob import Results
+from ..api.evaluationjob import Comparison, Results
 from ..api.report import Report, ReportProblem
 from ..core.evaluationfacts import ResultProblem
-from .result import WRONG_SUBJECT, Count, Invariants, Metrics, Reason, Strict, Subject, printable, results, strict_json
+from .result import (
+    WRONG_SUBJECT,
+    Count,
+    Invariants,
+    Metrics,
+    Name,
+    Number,
+    Reason,
+    Strict,
+    Subject,
+    printable,
+    results,
+    strict_json,
+)
 
 MAX_MESSAGE = 4096
 """Bytes of a termination message; the kubelet cuts what is longer."""
@@ -36,6 +49,41 @@ class _Report(Strict):
     problem: ReportProblem | Literal[""] = ""
 
 
+_Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_MOST_COMPARISONS = 128
+
+
+class _Comparison(Strict):
+    """A paired test: all of its numbers, or why there are none."""
+
+    metric: Name
+    slice: Name | None = None
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    n: Count
+    difference: Number | None = None
+    p_not_inferior: _Probability | None = None
+    p_inferior: _Probability | None = None
+    test: Literal["McNemar", "ClopperPearson", "SignFlip", "Identical", ""] = ""
+    problem: Annotated[str, Field(max_length=512), AfterValidator(printable)] = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        numbers = (self.difference, self.p_not_inferior, self.p_inferior)
+        told = bool(self.test), self.n > 0, *(each is not None for each in numbers)
+        if any((told[0], *told[2:])) if self.problem else not all(told):
+            raise ValueError("neither a test nor a problem")
+        return self
+
+
+def _tested_once(comparisons: tuple[_Comparison, ...]) -> tuple[_Comparison, ...]:
+    if len({(each.metric, each.slice, each.margin) for each in comparisons}) < len(comparisons):
+        raise ValueError("two tests of the same thing")
+    return comparisons
+
+
+_Comparisons = Annotated[tuple[_Comparison, ...], Field(max_length=_MOST_COMPARISONS, strict=False), AfterValidator(_tested_once)]
+
+
 class _Measurement(Strict):
     """The termination message of a result."""
 
@@ -43,6 +91,7 @@ class _Measurement(Strict):
     sha256: _Hash
     metrics: Metrics
     invariants: Invariants = ()
+    comparisons: _Comparisons = ()
     report: _Report | None = None
     truncated: Count
 
@@ -61,7 +110,7 @@ def summary(outcome: Results | ResultProblem, digest: str) -> bytes:
     """The outcome as a termination message of at most `MAX_MESSAGE` bytes.
 
     Metrics that do not fit are dropped from the end of the document's order, and their number is recorded in `truncated`.
-    Invariants and the report's address are never dropped.
+    Invariants, comparisons and the report's address are never dropped.
     """
     if isinstance(outcome, ResultProblem):
         return _pack({"problem": outcome.reason, "message": outcome.message})
@@ -69,15 +118,19 @@ def summary(outcome: Results | ResultProblem, digest: str) -> bytes:
     whole: dict[str, Any] = {"subject": {"digest": digest}, "sha256": outcome.sha256}
     if outcome.invariants:
         whole["invariants"] = [invariant.to_json() for invariant in outcome.invariants]
+    if outcome.comparisons:
+        whole["comparisons"] = [_told(each) for each in outcome.comparisons]
     if outcome.report is not None:
         whole["report"] = outcome.report.to_json()
-    for count in range(len(metrics), 0, -1):
+    for count in range(len(metrics) if len(outcome.comparisons) <= _MOST_COMPARISONS else 0, 0, -1):
         columns = {"metrics": _columns(metrics[:count]), "truncated": outcome.truncated + len(metrics) - count}
         packed = _pack(whole | columns)
         if len(packed) <= MAX_MESSAGE:
             return packed
-    # Many invariants with long names of rare letters. To tell of some of them only would be to say that the others hold.
-    return _pack({"problem": "ResultTooLarge", "message": "the names of the invariants do not fit into the reporter's message"})
+    # Many invariants with long names of rare letters: to tell of some of them only would be to say that the others hold. Or dozens
+    # of comparisons: each one left out would be an Error, too, and nobody would know why.
+    what = "comparisons with the champion" if outcome.comparisons else "names of the invariants"
+    return _pack({"problem": "ResultTooLarge", "message": f"the {what} do not fit into the reporter's message"})
 
 
 def read_summary(message: str, expected_digest: str) -> Results | ResultProblem:
@@ -93,7 +146,13 @@ def read_summary(message: str, expected_digest: str) -> Results | ResultProblem:
     if read.subject.digest != expected_digest:
         return WRONG_SUBJECT
     found = results(read.metrics, read.invariants, read.sha256, read.truncated)
-    return found if read.report is None else found.model_copy(update={"report": Report(**read.report.model_dump())})
+    comparisons = tuple(Comparison(**each.model_dump()) for each in read.comparisons)
+    report = None if read.report is None else Report(**read.report.model_dump())
+    return found.model_copy(update={"comparisons": comparisons, "report": report})
+
+
+def _told(comparison: Comparison) -> dict[str, Any]:
+    return {name: value for name, value in comparison.to_json().items() if value != ""}
 
 
 def _columns(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -1,8 +1,25 @@
-"""What the operator tells the reporter about a full report: whose it is. Place and credentials are variables of their own."""
+"""What the operator tells the reporter about a full report: whose it is, and what to compare it with.
 
-from pydantic import ValidationError
+Place and credentials are variables of their own.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
 
 from ..api.base import ApiModel
+
+
+class Wanted(ApiModel):
+    """A paired test against the champion's samples."""
+
+    metric: str
+    slice: str | None = None
+    """Part of the data; without one, the whole."""
+    every: bool = False
+    """On each slice that the result has of this metric, in place of `slice`."""
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """The regression to test against, in the metric's unit."""
 
 
 class Order(ApiModel):
@@ -20,6 +37,12 @@ class Order(ApiModel):
     """Address of the model, for people."""
     parent_run: str = ""
     """The run that made the model, where the model lies in the same registry."""
+    champion: str = ""
+    """Address of the champion's full report, `runs:/<run>`; empty where it has none."""
+    champion_sha256: str = ""
+    """SHA-256 of its `sha256sums.txt`, as it was when it was written."""
+    wanted: tuple[Wanted, ...] = ()
+    """The paired tests; none without rules that ask for them."""
 
     @property
     def tags(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 It holds no Kubernetes token, and no credentials but those a full report is written with. It starts before the engine and is stopped
 by the kubelet after it. It stays until it is told to go (a native sidecar that ends early is started again) and never prints what a
 result or the environment holds. What an engine wrote is read with distrust: a link, a pipe or an endless file is a problem, not a
-trap. The numbers are handed over before anything is uploaded, so that no registry can cost them.
+trap. The numbers are handed over before anything is compared or uploaded, so that no registry can cost them.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
     from ..api.evaluationjob import Results
     from ..api.report import Report
     from ..core.evaluationfacts import ResultProblem
+    from .order import Order
+    from .server import Server
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 _POLL = 1.0
 """Seconds between looks for the result."""
 _UPLOAD_SECONDS = 240.0
-"""For a whole upload; the pod's grace period (manifest.py) is longer."""
+"""For comparisons and the whole upload; the pod's grace period (manifest.py) is longer."""
+_ON_COMPARISONS = 3 / 8
+"""The most of it that comparisons may take."""
 
 
 def main() -> int:
@@ -52,8 +57,7 @@ def main() -> int:
     _say("waiting for the result")
     outcome = _watch(result, digest, record)
     if isinstance(outcome, Results) and task.UPLOAD in os.environ:
-        report = _upload(os.environ, result, outcome)
-        log.write_bytes(summary(outcome.model_copy(update={"report": report}), digest))
+        _report(os.environ, result, outcome, lambda results: log.write_bytes(summary(results, digest)))
     sys.stdout.flush()
     # Without waiting for threads: an upload that came too late may hang in a server that says nothing.
     os._exit(0)
@@ -149,25 +153,49 @@ def _tell_progress(environment: Mapping[str, str]) -> None:
             _say("progress cannot be told: its port is taken")
 
 
-def _upload(environment: Mapping[str, str], result: Path, results: "Results") -> "Report":
-    """Where the full report lies now, or why it does not; after a while it does not."""
+def _report(environment: Mapping[str, str], result: Path, results: "Results", tell: "Callable[[Results], object]") -> None:
+    """Compares with the champion where that is wanted, then uploads the full report; tells the results anew after each."""
     from ..api.report import Report
     from . import task
     from .fetch import CREDENTIALS
     from .order import read_order
-    from .upload import Server, upload
+    from .server import Server
 
+    until = time.monotonic() + float(environment.get(task.UPLOAD_SECONDS, _UPLOAD_SECONDS))
     order = read_order(environment[task.UPLOAD])
     if order is None:
         _say(f"{task.UPLOAD} is not as the operator of this version writes it")
-        return Report(problem="ReportFailed")
+        tell(results.model_copy(update={"report": Report(problem="ReportFailed")}))
+        return
     credentials = {key: environment[key].strip() for key in CREDENTIALS if key in environment}
     server = Server(environment.get("MLFLOW_TRACKING_URI", ""), credentials)
     folder = Path(environment.get(task.REPORT, ""))
+    if order.wanted:
+        results = _compare(order, server, folder, results, (until - time.monotonic()) * _ON_COMPARISONS)
+        tell(results)
+    report = _upload(order, server, result, folder, results, seconds=until - time.monotonic())
+    tell(results.model_copy(update={"report": report}))
+
+
+def _compare(order: "Order", server: "Server", folder: Path, results: "Results", seconds: float) -> "Results":
+    """The results with all comparisons that are wanted."""
+    from .comparisons import comparisons
+
+    found = comparisons(order, server, folder, results, seconds)
+    problems = sorted({each.problem for each in found} - {""})
+    _say("; ".join([f"{sum(not each.problem for each in found)} of {len(found)} comparisons with the champion made", *problems]))
+    return results.model_copy(update={"comparisons": found})
+
+
+def _upload(order: "Order", server: "Server", result: Path, folder: Path, results: "Results", *, seconds: float) -> "Report":
+    """Where the full report lies now, or why it does not; after a while it does not."""
+    from ..api.report import Report
+    from .upload import upload
+
     ended: list[tuple[Report, str]] = []
     thread = threading.Thread(target=lambda: ended.append(upload(order, server, result, folder, results)), daemon=True)
     thread.start()
-    thread.join(float(environment.get(task.UPLOAD_SECONDS, _UPLOAD_SECONDS)))
+    thread.join(seconds)
     if not ended:
         ended = [(Report(problem="ReportTimedOut"), "the MLflow server did not take the report in time")]
     report, said = ended[0]

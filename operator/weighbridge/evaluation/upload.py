@@ -1,7 +1,7 @@
 """Brings a full report to an MLflow server: one run for each attempt of an evaluation, with all files and the metrics.
 
-Speaks MLflow's REST interface itself: MLflow's client takes four times the memory, follows links, and retries for minutes. A run of
-the same attempt is found again by its tags, and no other run is ever written to. No text of a server is repeated, nor credentials.
+A run of the same attempt is found again by its tags, and no other run is ever written to. No text of a server is repeated, nor
+credentials.
 """
 
 import hashlib
@@ -9,12 +9,13 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from ..api.evaluationjob import Results
 from ..api.report import Report
@@ -22,18 +23,10 @@ from .files import NotPlain, opened
 from .folder import FolderRefused, Found, files_of
 from .order import Order
 from .samples import SAMPLES_FILE, SamplesInvalid, samples_in
+from .server import ANSWER, API, FOLDER_NAME, PAUSES, SILENCE, SUMS_NAME, Server, served_at
 
 EXPERIMENT = "weighbridge-evaluations"
-RESULT_NAME, FOLDER_NAME, SUMS_NAME = "result.json", "report", "sha256sums.txt"
-"""What the artifacts of a run are called."""
-_API = "/api/2.0/mlflow"
-_ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-_SILENCE = (10.0, 60.0)
-"""Seconds without a connection, or without a byte."""
-_ANSWER = 1 << 20
-"""Bytes of an answer that are read."""
-_PAUSES = (1.0, 5.0)
-"""Seconds between tries."""
+_RESULT_NAME = "result.json"
 _BAD_NAME = 250
 
 
@@ -43,14 +36,6 @@ class _Failed(Exception):
     def __init__(self, reason: str, text: str, *, final: bool) -> None:
         super().__init__(text)
         self.reason, self.final = reason, final
-
-
-@dataclass(frozen=True)
-class Server:
-    """An MLflow server, and what may write there; credentials by the names of their variables."""
-
-    url: str
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def upload(order: Order, server: Server, result: Path, folder: Path, results: Results) -> tuple[Report, str]:
@@ -70,7 +55,7 @@ def upload(order: Order, server: Server, result: Path, folder: Path, results: Re
         found = files_of(folder, visit)
         sums = _sums(found, results.sha256)
         files = (_Part(f"{FOLDER_NAME}/{each.path}", folder / each.path, each.sha256) for each in found)
-        parts = (*files, _Part(RESULT_NAME, result, results.sha256), _Part(SUMS_NAME, sums, hashlib.sha256(sums).hexdigest()))
+        parts = (*files, _Part(_RESULT_NAME, result, results.sha256), _Part(SUMS_NAME, sums, hashlib.sha256(sums).hexdigest()))
         run = _with_patience(lambda: _Upload(server).write(order, parts, results))
     except (FolderRefused, _Failed) as refused:
         return Report(problem=refused.reason), str(refused)
@@ -87,12 +72,12 @@ def upload(order: Order, server: Server, result: Path, folder: Path, results: Re
 
 def _sums(found: Sequence[Found], result: str) -> bytes:
     """The list of all files as `sha256sum -c` reads it."""
-    lines = [(RESULT_NAME, result), *((f"{FOLDER_NAME}/{each.path}", each.sha256) for each in found)]
+    lines = [(_RESULT_NAME, result), *((f"{FOLDER_NAME}/{each.path}", each.sha256) for each in found)]
     return "".join(f"{digest}  {path}\n" for path, digest in sorted(lines)).encode()
 
 
 def _with_patience(attempt: Callable[[], str]) -> str:
-    for pause in (*_PAUSES, None):
+    for pause in (*PAUSES, None):
         try:
             return attempt()
         except _Failed as failed:
@@ -116,14 +101,7 @@ class _Upload:
 
     def __init__(self, server: Server) -> None:
         self._url = server.url.rstrip("/")
-        self._session = requests.Session()
-        # No proxies and no ~/.netrc: credentials go to the ModelRegistry's address alone.
-        self._session.trust_env = False
-        user, password, token = (server.credentials.get(f"MLFLOW_TRACKING_{key}", "") for key in ("USERNAME", "PASSWORD", "TOKEN"))
-        if user and password:
-            self._session.auth = (user, password)
-        elif token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session = server.session()
 
     def write(self, order: Order, parts: Sequence[_Part], results: Results) -> str:
         """Writes everything and gives the id of the run. Raises _Failed and OSError."""
@@ -154,7 +132,7 @@ class _Upload:
         return dict(self._post("/runs/create", made | {"tags": tags})["run"])
 
     def _experiment(self) -> str:
-        known = self._ask("GET", f"{_API}/experiments/get-by-name", params={"experiment_name": EXPERIMENT}, missing=True)
+        known = self._ask("GET", f"{API}/experiments/get-by-name", params={"experiment_name": EXPERIMENT}, missing=True)
         if not known:
             # Somebody may make it at the same moment: then it is there at the next try.
             known = {"experiment": self._post("/experiments/create", {"name": EXPERIMENT}, taken=True)}
@@ -166,11 +144,10 @@ class _Upload:
 
     def _store(self, uri: str) -> str:
         """The path that the run's artifacts are put below."""
-        place = urlsplit(uri)
-        if place.scheme != "mlflow-artifacts":
+        if (path := served_at(uri)) is None:
             text = "the MLflow server keeps its artifacts elsewhere: reports need one that serves artifacts (--serve-artifacts)"
             raise _Failed("ReportUnsupported", text, final=True)
-        return f"{_ARTIFACTS}/{quote(place.path.strip('/'))}"
+        return path
 
     def _put(self, path: str, file: BinaryIO, part: _Part) -> None:
         body = _Proved(file)
@@ -179,16 +156,16 @@ class _Upload:
             raise _Failed("ReportInvalid", "a file of the report was changed after the engine had ended", final=True)
 
     def _post(self, path: str, body: Mapping[str, Any], *, taken: bool = False) -> dict[str, Any]:
-        return self._ask("POST", f"{_API}{path}", json=body, taken=taken)
+        return self._ask("POST", f"{API}{path}", json=body, taken=taken)
 
     def _ask(self, method: str, path: str, *, missing: bool = False, taken: bool = False, **content: Any) -> dict[str, Any]:
         """The answer's JSON; nothing where the server has no such thing and `missing` allows that."""
         try:
             with self._session.request(
-                method, f"{self._url}{path}", timeout=_SILENCE, allow_redirects=False, stream=True, **content
+                method, f"{self._url}{path}", timeout=SILENCE, allow_redirects=False, stream=True, **content
             ) as response:
-                body = response.raw.read(_ANSWER, decode_content=True)
-        except (requests.RequestException, OSError, ValueError) as error:
+                body = response.raw.read(ANSWER, decode_content=True)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             raise _Failed(
                 "ReportFailed", f"the MLflow server did not take the report ({type(error).__name__})", final=False
             ) from None
