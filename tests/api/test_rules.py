@@ -173,7 +173,18 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "datasets": [{**DATASET, "file": "/etc/passwd"}]}, "file"),
     ("EvaluationJob", {"model": MODEL, "fallback": {"models": [MODEL] * 5}}, "spec.fallback.models"),
     ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "container"}}, "set evaluator.image"),
-    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "guess"}}, "spec.evaluator.engine"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "Guess!"}}, "spec.evaluator.engine"),
+    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "lm-eval", "parameters": {"tasks": "a"}}}, "name in datasets"),
+    (
+        "EvaluationJob",
+        {"model": MODEL, "datasets": [DATASET], "evaluator": {"engine": "lm-eval"}},
+        "set evaluator.parameters.tasks",
+    ),
+    (
+        "EvaluationJob",
+        {"model": MODEL, "gate": [{**REGRESSION, "confidence": 0.95}], "evaluator": CONTAINER},
+        "set report, so that they can be found",
+    ),
     *(("EvaluationJob", {"model": MODEL, "gate": gate, "evaluator": CONTAINER}, message) for gate, message in GATES),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"cpu": "lots"}}}, "spec.resources.limits"),
     ("EvaluationJob", {"model": MODEL, "resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "devices such as nvidia.com/gpu"),
@@ -233,7 +244,11 @@ ALSO_GOOD = [
         },
     ),
     ("ModelVersion", {**VERSION, "evaluations": LARGEST}),
-    ("EvaluationJob", {"model": MODEL, "gate": NO_CONTRADICTION, "evaluator": CONTAINER}),
+    (
+        "EvaluationJob",
+        {"model": MODEL, "gate": NO_CONTRADICTION, "evaluator": CONTAINER, "report": {"registryRef": {"name": "mlflow"}}},
+    ),
+    ("EvaluationJob", {"model": MODEL, "evaluator": {"engine": "guidellm"}}),
     *(("ModelVersion", {**VERSION, "serving": [serving]}) for serving in GOOD_SERVING),
     ("ModelRegistry", {"huggingFace": {}, "unsafeFormats": "Refuse", "webhookSecretRef": {"name": "hook"}}),
     (

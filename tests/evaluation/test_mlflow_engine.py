@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from weighbridge.evaluation import task
+from weighbridge.evaluation import access, task
 from weighbridge.evaluation.fetch import CREDENTIALS, tidy_credentials
-from weighbridge.evaluation.manifest import _CREDENTIALS
 from weighbridge.evaluation.mlflow_engine import measured_metrics
 from weighbridge.evaluation.result import read_result
 
@@ -86,4 +85,4 @@ def test_credentials_lose_the_white_space_that_secrets_often_have() -> None:
 
 
 def test_every_credential_of_a_pod_is_tidied() -> None:
-    assert set(CREDENTIALS) == {key for keys in _CREDENTIALS.values() for key in keys}
+    assert set(CREDENTIALS) == {key for keys in access.CREDENTIALS.values() for key in keys}

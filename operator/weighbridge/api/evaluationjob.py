@@ -15,6 +15,7 @@ _NO_TARGETS = "engine mlflow must know the truth: set evaluator.parameters.targe
 _NO_TASKS = "engine lm-eval must know what to ask: set evaluator.parameters.tasks to names of tasks, separated by commas"
 _NO_QUESTIONS = "engine lm-eval asks from pinned datasets alone: name in datasets what its tasks read"
 _NO_CONTAINER_IMAGE = "engine container needs an image that keeps the result contract: set evaluator.image"
+_NO_REPORT = "a rule with confidence compares single samples: set report, so that they can be found"
 _OWN_COMMAND = "command and args are for engine container: the others are started as they must be"
 _NO_REQUESTS = "a queue admits by what is asked for: set resources.requests or resources.limits"
 _Words = Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=64)]
@@ -59,6 +60,7 @@ class EvaluationTemplate(ApiModel):
             Cel("self.evaluator.engine != 'mlflow' || 'targets' in self.evaluator.parameters", _NO_TARGETS),
             Cel("self.evaluator.engine != 'lm-eval' || size(self.datasets) > 0", _NO_QUESTIONS),
             Cel("self.evaluator.engine != 'lm-eval' || 'tasks' in self.evaluator.parameters", _NO_TASKS),
+            Cel("has(self.report) || self.gate.all(rule, !has(rule.confidence))", _NO_REPORT),
             Cel("!has(self.scheduling.queueName) || size(self.resources.limits) + size(self.resources.requests) > 0", _NO_REQUESTS),
         )
     )

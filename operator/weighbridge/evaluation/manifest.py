@@ -8,30 +8,20 @@ writes it.
 from collections.abc import Mapping
 from typing import Any
 
-from ..api.base import API_VERSION, LocalRef, seconds
+from ..api.base import API_VERSION, seconds
 from ..api.evaluationjob import EvaluationJob, Resolved
-from ..api.modelregistry import ModelRegistry, RegistryKind
+from ..api.modelregistry import ModelRegistry
+from ..api.report import Report
 from ..core.engines import BUILT_IN, Engine
 from ..core.names import JOB_LABEL, MANAGED_BY, label_value
 from ..core.preflight import mebibytes
+from .access import ADDRESS, access, credentials
 from .job import ENGINE, REPORTER
 from .kueue import PRIORITY, QUEUE
-from .order import Order
+from .order import Order, Wanted
 from .task import PROGRESS, PROGRESS_PORT, REPORT, RESULT, SUBJECT, TASK, UPLOAD, task_of
 
 _SHARED = "/weighbridge"
-_ADDRESS: dict[RegistryKind, str] = {"mlflow": "MLFLOW_TRACKING_URI", "huggingFace": "HF_ENDPOINT"}
-"""Environment variable that tells a registry's own client where it is."""
-_CREDENTIALS: dict[RegistryKind, tuple[str, ...]] = {
-    "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
-    "huggingFace": ("HF_TOKEN",),
-}
-"""Keys of its Secret, and the environment variables they become."""
-_MANNERS: dict[RegistryKind, dict[str, str]] = {
-    "mlflow": {"MLFLOW_DISABLE_TELEMETRY": "true"},
-    "huggingFace": {"HF_HOME": "/tmp/huggingface", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"},  # noqa: S108
-}
-"""What its client needs on a read-only root; no reports to vendors. Xet takes memory without bound and has been seen to hang."""
 _USER = 65532
 _LOCKED_DOWN = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 _RESULT_SPACE = 544
@@ -150,7 +140,7 @@ def _engine(
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (a directory of the pod alone)
             {"name": TASK, "value": task_of(job, resolved, registries).model_dump_json(by_alias=True)},
             *({"name": key, "value": value} for key, value in _FILES.items()),
-            *(variable for registry in _in_use(resolved, registries) for variable in _access(registry)),
+            *(variable for registry in _in_use(resolved, registries) for variable in access(registry)),
         ],
         "resources": _resources(job),
         "securityContext": _LOCKED_DOWN,
@@ -173,22 +163,6 @@ def _in_use(resolved: Resolved, registries: Mapping[str, ModelRegistry]) -> list
     if len({registry.spec.kind for registry in found}) < len(found):
         raise ValueError(f"two registries of one kind in one evaluation: {', '.join(names)}")
     return found
-
-
-def _access(registry: ModelRegistry) -> list[dict[str, Any]]:
-    """Where the registry is, and the workload's credentials for it: single known keys, never a whole Secret."""
-    spec = registry.spec
-    variables: list[dict[str, Any]] = [{"name": _ADDRESS[spec.kind], "value": spec.url}]
-    variables += [{"name": key, "value": value} for key, value in _MANNERS[spec.kind].items()]
-    return variables + _credentials(spec.kind, spec.workload_credentials_secret_ref or spec.credentials_secret_ref)
-
-
-def _credentials(kind: RegistryKind, ref: LocalRef | None) -> list[dict[str, Any]]:
-    if ref is None:
-        return []
-    return [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": True}}} for key in _CREDENTIALS[kind]
-    ]
 
 
 def _reporter(
@@ -230,13 +204,28 @@ def _report_access(
         attempt=name,
         subject=resolved.model.digest,
         model=resolved.model.uri,
+        **_against(job),
         parent_run=resolved.model.run_id if resolved.model.registry == registry.metadata.name else "",
     )
     return [
         {"name": UPLOAD, "value": order.model_dump_json(by_alias=True)},
-        {"name": _ADDRESS["mlflow"], "value": registry.spec.url},
-        *_credentials("mlflow", registry.spec.report_credentials_secret_ref),
+        {"name": ADDRESS["mlflow"], "value": registry.spec.url},
+        *credentials("mlflow", registry.spec.report_credentials_secret_ref),
     ]
+
+
+def _against(job: EvaluationJob) -> dict[str, Any]:
+    """The champion's report, and the paired tests that the gate needs."""
+    rules = [rule for rule in job.spec.gate if rule.confidence is not None and rule.metric is not None]
+    champion = job.status.champion
+    if not rules or champion is None or not champion.evaluation:
+        return {}
+    report = champion.report or Report()
+    wanted = {
+        Wanted(metric=rule.metric or "", slice=rule.slice, every=rule.slices is not None, margin=rule.max_regression or 0.0): None
+        for rule in rules
+    }
+    return {"champion": report.uri, "champion_sha256": report.sha256, "wanted": tuple(wanted)}
 
 
 def _scheduling(job: EvaluationJob) -> dict[str, Any]:
