@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic.alias_generators import to_camel
 
-from weighbridge.api.evaluationjob import Invariant, Metric, Results
+from weighbridge.api.evaluationjob import Comparison, Invariant, Metric, Results
 from weighbridge.api.report import Report
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import result
@@ -19,9 +20,6 @@ from weighbridge.evaluation.message import MAX_MESSAGE, read_summary, summary
 from weighbridge.evaluation.result import read_result
 
 from .documents import DIGEST, MMLU, MMLU_GROUPS, OTHER_DIGEST, encoded
-
-COMPARISONS = 5 * 1.25 * 220
-"""Bytes that five comparisons with a champion need at the most: 220 bytes of JSON each, not compressed at all."""
 
 
 def reason(outcome: Results | ResultProblem) -> str:
@@ -57,15 +55,78 @@ def test_a_summary_carries_57_sub_scores_to_the_last_digit() -> None:
     assert read_summary(message.decode(), DIGEST) == mmlu(MMLU)
 
 
-def test_a_summary_of_everything_there_is_leaves_room_for_five_comparisons() -> None:
+def paired(number: int, **fields: Any) -> Comparison:
+    """A paired test as the reporter makes it, no two digits alike."""
+    digits = random.Random(f"test {number}")
+    return Comparison(
+        metric=f"mmlu_{MMLU[number]}/acc",
+        margin=0.01,
+        n=digits.randint(100, 1534),
+        difference=digits.random() / 20,
+        p_not_inferior=digits.random() / 1000,
+        p_inferior=digits.random(),
+        test=digits.choice(("McNemar", "ClopperPearson", "SignFlip")),
+    ).model_copy(update=fields)
+
+
+def test_a_summary_of_everything_there_is_with_five_comparisons_fits() -> None:
     names = ("never-leaks-a-secret", "never-insults", "answers-in-the-language-of-the-question")
     invariants = tuple(Invariant(name=name, holds=True, n=1000 + len(name), broken=0) for name in names)
     report = Report(uri=f"runs:/{'0123456789abcdef' * 2}", sha256=hashlib.sha256(b"sums").hexdigest(), bytes=123456789)
-    outcome = mmlu((*MMLU, *MMLU_GROUPS)).model_copy(update={"invariants": invariants, "report": report})
+    comparisons = tuple(paired(number) for number in range(5))
+    outcome = mmlu((*MMLU, *MMLU_GROUPS)).model_copy(
+        update={"invariants": invariants, "report": report, "comparisons": comparisons}
+    )
     message = summary(outcome, DIGEST)
-    assert len(message) < 2950
-    assert len(message) + COMPARISONS / 2 < MAX_MESSAGE, "they compress to less than half"
+    print(f"{len(message)} bytes")
+    assert len(message) < 3400
     assert read_summary(message.decode(), DIGEST) == outcome
+
+
+def test_comparisons_stay_where_metrics_do_not_fit() -> None:
+    comparisons = (*(paired(number) for number in range(30)), Comparison(metric="m", slice="s", margin=0, n=0, problem="why"))
+    outcome = mmlu(MMLU).model_copy(update={"comparisons": comparisons})
+    found = read_summary(summary(outcome, DIGEST).decode(), DIGEST)
+    assert isinstance(found, Results)
+    assert found.comparisons == comparisons
+    assert (len(found.metrics) + found.truncated, found.truncated > 0) == (57, True)
+
+
+def test_comparisons_that_do_not_fit_are_said_to() -> None:
+    for comparisons in ([paired(number % 57, slice=str(number)) for number in range(128)], [paired(1)] * 129):
+        found = read_summary(summary(measured(3).model_copy(update={"comparisons": tuple(comparisons)}), DIGEST).decode(), DIGEST)
+        assert isinstance(found, ResultProblem)
+        assert found == ResultProblem("ResultTooLarge", "the comparisons with the champion do not fit into the reporter's message")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"p_not_inferior": None},
+        {"difference": None},
+        {"p_inferior": 1.5},
+        {"difference": 10**400},
+        {"margin": -0.1},
+        {"n": 0},
+        {"n": "5"},
+        {"test": ""},
+        {"test": "TTest"},
+        {"problem": "why"},
+        {"problem": "\u001b[2J", "difference": None, "p_not_inferior": None, "p_inferior": None, "test": ""},
+        {"metric": ""},
+    ],
+)
+def test_a_comparison_that_is_none_makes_the_message_unreadable(fields: dict[str, Any]) -> None:
+    whole = paired(0).to_json() | {to_camel(name): value for name, value in fields.items()}
+    content = json.loads(with_columns()) | {"comparisons": [{name: value for name, value in whole.items() if value is not None}]}
+    assert reason(read_summary(packed(json.dumps(content).encode()), DIGEST)) == "ResultInvalid"
+
+
+def test_the_same_comparison_twice_makes_the_message_unreadable() -> None:
+    content = json.loads(with_columns()) | {"comparisons": [paired(0).to_json(), paired(0, n=7).to_json()]}
+    assert reason(read_summary(packed(json.dumps(content).encode()), DIGEST)) == "ResultInvalid"
+    content["comparisons"].pop()
+    assert reason(read_summary(packed(json.dumps(content).encode()), DIGEST)) == "Results"
 
 
 def test_invariants_are_never_dropped() -> None:

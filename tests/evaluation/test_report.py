@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,20 +148,6 @@ def test_samples_that_break_their_contract_are_kept_and_told(tmp_path: Path, mlf
     assert ended.results.report.problem == "SamplesInvalid"
     assert "line 2 of samples.jsonl has the metric, slice and id of an earlier one" in ended.printed
     assert "report/samples.jsonl" in files_in_run(mlflow_server, ended.results.report.uri.removeprefix("runs:/"))
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that lets nobody in without a password."""
-    folder = tmp_path_factory.mktemp("guarded")
-    (folder / "auth.ini").write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{folder}/users.db\n"
-        "admin_username = admin\nadmin_password = correct-horse-battery\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    secret = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "k" * 32, "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini")}
-    with running(folder, "--app-name", "basic-auth", environment=secret) as url:
-        yield url
 
 
 def test_a_server_that_refuses_costs_the_report_and_not_the_numbers(tmp_path: Path, guarded: str) -> None:

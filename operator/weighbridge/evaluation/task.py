@@ -31,7 +31,7 @@ PROGRESS_PORT = "WEIGHBRIDGE_PROGRESS_PORT"
 UPLOAD = "WEIGHBRIDGE_UPLOAD"
 """Environment variable of the reporter: where the full report goes, as JSON (upload.py); without it, nowhere."""
 UPLOAD_SECONDS = "WEIGHBRIDGE_UPLOAD_SECONDS"
-"""Environment variable of the reporter: longest time for the upload of the full report."""
+"""Environment variable of the reporter: longest time for comparisons and the upload of the full report."""
 
 EXIT_MISCONFIGURED = 2
 """Exit code of our engines: the task itself cannot be carried out; another attempt would end the same."""
