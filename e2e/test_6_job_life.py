@@ -16,6 +16,8 @@ ENDS = ("Passed", "Failed", "Inconclusive", "Error", "Refused")
 ENGINE = """
 import json, os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+with open(os.environ["WEIGHBRIDGE_PROGRESS"], "w") as file:
+    json.dump({"done": 3, "total": 10}, file)
 time.sleep(float(sys.argv[1]))
 held = b"x" * (int(sys.argv[2]) << 20)
 digest = json.loads(os.environ["WEIGHBRIDGE_TASK"])["subject"]["digest"]
@@ -111,6 +113,15 @@ def test_a_job_in_a_queue_is_admitted_evicted_and_admitted_again(clean: Stage) -
     ended = _ended(clean, "queued")
     assert ended["status"]["phase"] == "Passed", condition(ended, "Ready")
     assert ended["status"]["job"]["attempt"] == 1
+
+
+def test_how_far_a_running_evaluation_is_can_be_seen(clean: Stage) -> None:
+    _apply(clean, "slow", seconds=120)
+    _running(clean, "slow")
+    told = clean.kube.until("progress is told", 90, lambda: _get(clean, "slow")["status"].get("progress"))
+    assert (told["done"], told["total"], told["percent"]) == (3, 10, 30)
+    assert told["eta"] > told["at"]
+    assert "30 %" in clean.kube.run("get", "evaluationjob", "slow")
 
 
 def test_deleting_an_evaluation_stops_its_pod(clean: Stage) -> None:

@@ -23,11 +23,12 @@ async def test_the_first_yaml_is_taken(cluster: Cluster, namespace: str) -> None
 
 async def test_the_gate_of_the_docs_is_taken(cluster: Cluster, namespace: str) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (README.parent / "docs" / "gates.md").read_text(encoding="utf-8"), re.DOTALL)
-    gate = yaml.safe_load(block)["gate"]
+    written = yaml.safe_load(block)
+    gate = written["gate"]
     spec = {
         "model": {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"},
         "evaluator": {"engine": "container", "image": "engine:1"},
-        "gate": gate,
+        **written,
     }
     body = {"apiVersion": API_VERSION, "kind": "EvaluationJob", "metadata": {"name": "docs", "namespace": namespace}, "spec": spec}
     created = await cluster.create(body)
