@@ -205,6 +205,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("EvaluationJob", {"model": MODEL, "evaluator": CONTAINER, "sharedMemory": "8"}, "spec.sharedMemory"),
     ("EvaluationJob", {"model": {**MODEL, "name": "two\nlines"}}, "spec.model.name"),
     ("ModelVersion", {**VERSION, "evaluations": [{"name": "x", "template": {}}]}, "at least one gate rule"),
+    ("ModelVersion", {**VERSION, "evaluations": [{**EVALUATION, "maxAge": "59m"}]}, "set maxAge to 1h or more"),
     (
         "ModelVersion",
         {**VERSION, "evaluations": [{**EVALUATION, "template": {**EVALUATION["template"], "datasets": [INSTEAD]}}]},
@@ -244,6 +245,7 @@ ALSO_GOOD = [
         },
     ),
     ("ModelVersion", {**VERSION, "evaluations": LARGEST}),
+    ("ModelVersion", {**VERSION, "evaluations": [{**EVALUATION, "maxAge": "720h"}]}),
     (
         "EvaluationJob",
         {"model": MODEL, "gate": NO_CONTRADICTION, "evaluator": CONTAINER, "report": {"registryRef": {"name": "mlflow"}}},

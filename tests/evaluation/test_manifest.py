@@ -136,7 +136,7 @@ def test_a_queue_is_a_label_and_a_suspended_job() -> None:
 def test_all_that_is_written_to_the_nodes_disk_is_within_a_limit() -> None:
     job = manifest(evaluation_job(scratch="2Gi", resources={"limits": {"memory": "1Gi"}, "requests": {"cpu": "1"}}))
     assert engine(job)["resources"] == {
-        "limits": {"memory": "1Gi", "ephemeral-storage": f"{2048 + 16 + 64}Mi"},
+        "limits": {"memory": "1Gi", "ephemeral-storage": f"{2048 + 544 + 64}Mi"},
         "requests": {"cpu": "1", "ephemeral-storage": "64Mi"},
     }
     (reporter,) = pod_spec(job)["initContainers"]

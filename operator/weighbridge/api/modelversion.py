@@ -13,6 +13,7 @@ from .versionstatus import ModelVersionStatus
 
 RollbackTrigger = Literal["RolloutFailed", "ProbeFailed", "Revoked", "EvaluationFailed", "Alert"]
 _OWN_EVIDENCE = "a version is promoted on its own evidence alone: remove fallback (an EvaluationJob of yours may have one)"
+_TOO_OFTEN = "evaluate every hour at the most: set maxAge to 1h or more"
 _ONE_BAR = "every evaluation needs at least one gate rule: without a bar nothing can pass"
 
 
@@ -34,7 +35,7 @@ class Evaluation(ApiModel):
         Cel("!has(self.datasets) || self.datasets.all(each, !has(each.fallback) || size(each.fallback) == 0)", _OWN_EVIDENCE),
     ]
     """The EvaluationJob to run, without its model."""
-    max_age: Duration | None = None
+    max_age: Annotated[Duration, Cel("duration(self) >= duration('1h')", _TOO_OFTEN)] | None = None
     """How long its verdict counts; then it is made again. Until it is, a version that never had a target gets none, and one that
     has or had it keeps what it is. A changed dataset, or the annotation `weighbridge.dev/re-evaluate`, makes it again at once."""
 

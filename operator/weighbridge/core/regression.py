@@ -87,7 +87,9 @@ def _counterpart(rule: GateRule, metric: Metric, champion: Champion) -> Metric |
 def _tested(test: Comparison, error: float, metric: Metric, other: Metric, *, said: str, gain: float) -> Weight:
     """By the paired test with the rule's margin, whose error probability may be `error`."""
     if test.problem:
-        return _told("Inconclusive", f"{NOT_COMPARABLE}: {test.problem}: measure both on the same samples", other=other)
+        return _told(
+            "Inconclusive", f"{NOT_COMPARABLE}: {test.problem}; measure both on the same samples, with a report each", other=other
+        )
     better, worse = test.p_not_inferior, test.p_inferior
     if better is None or worse is None or test.difference is None or not _sound(test, error):
         return _told("Error", f"the paired test of {named(metric)} contradicts itself or lacks a number", other=other)

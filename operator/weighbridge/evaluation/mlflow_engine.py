@@ -94,6 +94,7 @@ def _evaluate(task: Task, scratch: Path) -> _Found:
     tables = [(dataset, _table(_dataset(dataset, scratch), dataset, task.parameters)) for dataset in task.datasets]
     mlflow.set_tracking_uri(f"sqlite:///{scratch / 'tracking.db'}")
     mlflow.set_experiment(experiment_id=mlflow.create_experiment("evaluation", artifact_location=(scratch / _ARTIFACTS).as_uri()))
+    _forget_id(model)
     loaded = mlflow.pyfunc.load_model(str(model))
     measured = _Found(scratch / _ARTIFACTS)
     for done, (dataset, table) in enumerate(tables):
@@ -153,6 +154,15 @@ def _model(task: Task, scratch: Path) -> Path:
         text = f"{name} is no MLflow model: it has no file {_DESCRIPTION} at its root; save it with mlflow.<flavor>.save_model"
         raise Refusal(EXIT_MISCONFIGURED, text)
     return folder
+
+
+def _forget_id(folder: Path) -> None:
+    """Takes the id that the registry gave the model out of its description: MLflow would look for it in the throwaway database."""
+    import mlflow
+
+    description = mlflow.models.Model.load(str(folder))
+    description.model_id = None
+    description.save(str(folder / _DESCRIPTION))
 
 
 def _dataset(dataset: TaskDataset, scratch: Path) -> Path:
