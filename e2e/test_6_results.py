@@ -82,7 +82,7 @@ def test_a_version_is_weighed_against_the_champion_sample_by_sample(clean: Stage
     assert champion["status"]["phase"] == "Passed", condition(champion, "Ready")
     report = champion["status"]["results"]["report"]
     assert report["uri"].startswith("runs:/")
-    assert "problem" not in report
+    assert not report["problem"]
     gate = [{"metric": "accuracy", "maxRegression": 0.05, "confidence": 0.9}]
     compare = measure | {"champion": {"name": "champion"}, "gate": gate}
     same = _ended(clean, "as-good", version="3", **compare)

@@ -138,7 +138,7 @@ class Stage:
             actions=actions,
             recorder=Recorder(cluster, "test", now),
             metrics=metrics,
-            ports=Ports(store, cluster, answers, answers, self.now, lambda _: None),
+            ports=Ports(store, cluster, answers, answers, answers, self.now, lambda _: None),
             may_write=lambda: True,
         )
         for kind in ("ModelRegistry", "EvaluationJob"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.core.test_evaluationjob import look, ready, running, with_status
-from tests.core.things import evaluation_job, model_version, pin, resolved
+from tests.core.things import START, evaluation_job, model_version, pin, resolved
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.evaluationjob import Champion, EvaluationJobStatus, Metric, Results
 from weighbridge.api.evaluationpod import JobState
@@ -68,8 +68,29 @@ def test_where_nothing_serves_there_is_none(rivals: tuple[ModelVersion, ...]) ->
     assert chosen(version("2"), *rivals) == Champion()
 
 
-def test_a_version_is_not_its_own_champion() -> None:
-    assert chosen(version("2", state="Serving"), version("1", state="Superseded")) == Champion()
+@pytest.mark.parametrize("state", ["Serving", "Superseded"])
+def test_what_it_had_once_it_was_compared_for_then(state: str) -> None:
+    served = version("2", state=state)
+    states = tuple(each.model_copy(update={"repointed_at": START}) for each in served.status.serving)
+    served = served.model_copy(update={"status": served.status.model_copy(update={"serving": states})})
+    assert chosen(served, version("1", state="Serving")) == Champion()
+
+
+def test_where_no_workload_is_named_nobody_knows_what_it_would_replace() -> None:
+    owner = version("2")
+    owner = owner.model_copy(update={"spec": owner.spec.model_copy(update={"serving": ()})})
+    assert "names no workload" in chosen(owner, version("1", state="Serving")).problem
+
+
+def test_versions_of_several_workloads_are_not_one_champion() -> None:
+    first, second = version("1", state="Serving"), version("3", state="Serving")
+    elsewhere = tuple(each.model_copy(update={"target": "Deployment/other"}) for each in second.status.serving)
+    second = second.model_copy(update={"status": second.status.model_copy(update={"serving": elsewhere})})
+    owner = version("2")
+    target = owner.spec.serving[0].target_ref.model_copy(update={"name": "other"})
+    more = owner.spec.serving[0].model_copy(update={"target_ref": target})
+    owner = owner.model_copy(update={"spec": owner.spec.model_copy(update={"serving": (*owner.spec.serving, more)})})
+    assert "several versions serve on its workloads (v1, v3)" in chosen(owner, first, second).problem
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 from tests.core.things import START, dataset_pin, model_version, pin, resolved, sha
 from weighbridge.api import EvaluationJob, ModelVersion
 from weighbridge.api.annotations import RE_EVALUATE
-from weighbridge.api.evaluationjob import EvaluationJobStatus, JobState, ResolvedDataset
+from weighbridge.api.evaluationjob import Champion, EvaluationJobStatus, JobState, ResolvedDataset
 from weighbridge.api.gate import Verdict
-from weighbridge.api.versionstatus import ServingState
+from weighbridge.api.versionstatus import EvaluationState, ServingState
+from weighbridge.core.conditions import Draft, settle
 from weighbridge.core.evaluations import Evaluated, evaluate
 from weighbridge.core.facts import Failed, Known, Pending
 from weighbridge.core.names import evaluation_name
@@ -33,12 +34,15 @@ class Bench:
         self.first = evaluation_name(self.version, self.version.spec.evaluations[0], pin("1").digest)
         self.jobs: dict[str, EvaluationJob] = {}
         self.datasets: dict[str, Any] = {}
+        self.siblings: tuple[ModelVersion, ...] = ()
 
     def look(self, at: float = 0.0) -> Evaluated:
         """One pass: status is kept, and what is created or deleted is done."""
         now = START + timedelta(seconds=at)
         self.version = follow(self.version, now)
-        found = evaluate(self.version, pin("1"), VersionFacts(evaluations=self.jobs, datasets=self.datasets), now)
+        found = evaluate(
+            self.version, pin("1"), VersionFacts(evaluations=self.jobs, datasets=self.datasets, siblings=self.siblings), now
+        )
         status = self.version.status.model_copy(update={"evaluations": found.states})
         self.version = self.version.model_copy(update={"status": status})
         for action in found.start:
@@ -51,13 +55,16 @@ class Bench:
                 del self.jobs[action.name]
         return found
 
-    def end(self, name: str, result: str, at: float = 0.0, data: str = "data") -> None:
+    def end(self, name: str, result: str, at: float = 0.0, *, data: str = "data", reason: str = "", against: Any = None) -> None:
         pins = resolved("1")
         dataset = ResolvedDataset(**dict(dataset_pin()) | {"fingerprint": sha(data)})
         status = EvaluationJobStatus(
             resolved=pins.model_copy(update={"datasets": (dataset,)}),
             verdict=Verdict(result=result),  # type: ignore[arg-type]
+            phase=result,
             job=JobState(name="job", finished_at=START + timedelta(seconds=at)),
+            champion=against,
+            conditions=settle((), (Draft("Ready", result == "Passed", reason or "PodLost", "said"),), 1, START),
         )
         self.jobs[name] = self.jobs[name].model_copy(update={"status": status})
 
@@ -128,8 +135,96 @@ def test_a_round_without_a_verdict_changes_nothing_and_is_made_anew_later() -> N
     assert list(bench.jobs) == [bench.first]
     bench.look(at=2 * DAY + RETRY)
     assert list(bench.jobs) == [bench.first, second]
-    bench.end(second, "Passed", at=2 * DAY + RETRY)
-    assert bench.look(at=2 * DAY + RETRY).states[0].round == 2
+    bench.end(second, "Error", at=3 * DAY)
+    assert bench.look(at=3 * DAY).requeue == 2 * RETRY, "longer each time"
+    bench.end(second, "Passed", at=3 * DAY)
+    assert bench.look(at=3 * DAY).states[0].round == 2
+
+
+def test_a_round_that_would_end_the_same_again_is_not_made_again() -> None:
+    bench = passed(maxAge="24h")
+    bench.holds()
+    bench.look(at=2 * DAY)
+    bench.end(f"{bench.first}-2", "Error", at=2 * DAY, reason="OutOfMemory")
+    found = bench.look(at=300 * DAY)
+    assert (found.draft.status, found.start, found.requeue) == (True, (), None)
+
+
+def test_a_failed_verdict_is_not_asked_again_until_it_pleases() -> None:
+    bench = Bench(maxAge="24h")
+    bench.look()
+    bench.end(bench.first, "Failed")
+    found = bench.look(at=300 * DAY)
+    assert (found.draft.reason, found.start) == ("GateFailed", ())
+
+
+@pytest.mark.parametrize(("served", "status"), [(True, True), (False, False)])
+def test_doubt_takes_nothing_from_what_served_and_stops_what_never_did(served: bool, status: bool) -> None:
+    bench = passed()
+    if served:
+        bench.holds(state="Superseded")
+    bench.ask("again")
+    bench.look()
+    bench.end(f"{bench.first}-2", "Inconclusive", reason="NotComparable")
+    assert bench.look().draft.status is status
+
+
+def test_the_last_rounds_are_kept_and_older_ones_go() -> None:
+    bench = passed()
+    for number in range(2, 6):
+        bench.ask(f"number {number}")
+        bench.look()
+        bench.end(f"{bench.first}-{number}", "Passed")
+        bench.look()
+        bench.look()
+    assert list(bench.jobs) == [f"{bench.first}-{number}" for number in (4, 5)]
+
+
+def test_a_failed_evaluation_counts_beside_one_that_could_not_be_told() -> None:
+    bench = Bench()
+    other = {"name": "safety", "template": {"gate": [{"metric": "safety", "min": 0.9}]}}
+    first = {"name": "holdout", "template": {"gate": GATE}}
+    bench.version = bench.version.model_copy(update={"spec": model_version("1", evaluations=[first, other]).spec})
+    bench.look()
+    holdout, safety = list(bench.jobs)
+    bench.end(holdout, "Inconclusive")
+    bench.end(safety, "Failed")
+    assert bench.look().draft.reason == "GateFailed"
+
+
+REGRESSION = {"gate": [{"metric": "accuracy", "maxRegression": 0.01}]}
+
+
+def rival(job: str) -> ModelVersion:
+    """The version that serves, and the evaluation it has."""
+    found = model_version("9")
+    serving = ServingState.model_validate({"target": "Deployment/server", "state": "Serving", "repointedAt": START})
+    state = EvaluationState(name="holdout", job=job, verdict="Passed")
+    return found.model_copy(update={"status": found.status.model_copy(update={"serving": (serving,), "evaluations": (state,)})})
+
+
+def test_what_was_compared_with_nothing_or_another_version_is_compared_with_what_serves_now() -> None:
+    bench = Bench(template=REGRESSION)
+    bench.look()
+    bench.end(bench.first, "Passed", against=Champion())
+    assert bench.look().draft.status is True
+    bench.siblings = (rival("v9-holdout"),)
+    found = bench.look()
+    assert (found.draft.status, found.draft.reason) == (None, "EvaluationStale")
+    assert found.states[0].again == "to be compared with what serves now, v9-holdout"
+    bench.end(f"{bench.first}-2", "Passed", against=Champion(evaluation="v9-holdout"))
+    assert bench.look().draft.status is True
+    assert bench.look().start == ()
+
+
+def test_what_served_is_not_compared_with_what_took_its_place() -> None:
+    bench = Bench(template=REGRESSION)
+    bench.look()
+    bench.end(bench.first, "Passed", against=Champion())
+    bench.holds(state="Superseded")
+    bench.siblings = (rival("v9-holdout"),)
+    found = bench.look()
+    assert (found.draft.status, found.start) == (True, ())
 
 
 def test_a_request_is_followed_once() -> None:

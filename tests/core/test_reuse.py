@@ -53,7 +53,7 @@ def test_the_newest_is_taken() -> None:
     ("other", "spec"),
     [
         ({}, {"reuse": False}),
-        ({}, {"gate": [{"metric": "accuracy", "maxRegression": 0.01, "confidence": 0.95}]}),
+        ({}, {"gate": [{"metric": "accuracy", "maxRegression": 0.01}]}),
         ({"version": "2"}, {}),
         ({"data": "other"}, {}),
         ({"ran": f"{IMAGE}0"}, {}),

@@ -29,6 +29,10 @@ class EvaluationState(ApiModel):
     """When it was measured."""
     datasets: Annotated[dict[str, Digest], Field(max_length=8)] = {}
     """Fingerprints of the datasets it was measured on, by name."""
+    champion: Annotated[str, Field(max_length=253)] | None = None
+    """EvaluationJob it was compared with, empty where nothing served; absent where the gate compares with nothing."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """How often in a row it could not be made again."""
     again: Annotated[str, Field(max_length=1024)] = ""
     """Why it is being made again; empty where it is not."""
     message: Text = ""

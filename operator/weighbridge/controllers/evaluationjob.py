@@ -73,7 +73,7 @@ class EvaluationJobController:
             job=job,
             report=handed,
             failure=ports.failure(resource.key),
-            incumbent=_incumbent(resource, ports.store) if asked(resource) and known is None else None,
+            incumbent=_incumbent(resource, ports.store) if asked(resource.spec) and known is None else None,
             reusable=ports.store.evaluations(namespace) if resource.spec.reuse and known is None else (),
             image=self._image(resource),
             champion=ports.store.evaluation(namespace, named) if named else None,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..api.evaluationjob import EvaluationJob, EvaluationTemplate, Metric, Resolved
+from ..api.evaluationjob import EvaluationJob, EvaluationTemplate, Evaluator, Metric, Resolved
 
 _ANEW = "evaluate the champion anew with the template of this evaluation"
 
@@ -44,10 +44,15 @@ def basis(template: EvaluationTemplate, resolved: Resolved, image: str) -> Basis
     return Basis(
         datasets={each.name: each.fingerprint for each in resolved.datasets},
         engine=template.evaluator.engine,
-        image=image,
-        parameters=template.evaluator.parameters,
+        image=image.rpartition("@")[2],
+        parameters={**template.evaluator.parameters, **_words(template.evaluator)},
         fallback=resolved.fallback,
     )
+
+
+def _words(evaluator: Evaluator) -> Mapping[str, str]:
+    """What the container was started with: for engine container these are its parameters."""
+    return {name: "\0".join(said) for name, said in (("command", evaluator.command), ("args", evaluator.args)) if said}
 
 
 def champion(candidate: Basis, serving: EvaluationJob, image: str) -> Champion:

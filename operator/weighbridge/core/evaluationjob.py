@@ -118,7 +118,7 @@ def _schedule(job: EvaluationJob, facts: EvaluationFacts, found: Examination, no
         drafts: tuple[Draft, ...] = (Draft("Validated", None, absent.reason, absent.message), *told(job), not_scheduled())
         summary = Summary("InProgress", absent.reason, absent.message)
         return status_plan(job, now, summary, drafts, phase="Waiting", found=found, job_state=later, requeue=_LOOK)
-    if asked(job) and job.status.champion is None:
+    if asked(job.spec) and job.status.champion is None:
         job = job.model_copy(update={"status": job.status.model_copy(update={"champion": facts.incumbent})})
     state = later or JobState(name=job_name(job))
     if (same := earlier(job, pins, facts.image, facts.reusable)) is not None:

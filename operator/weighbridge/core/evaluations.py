@@ -11,9 +11,10 @@ from ..api.modelversion import Evaluation, ModelVersion
 from ..api.references import ModelPin, pinned_source
 from ..api.versionstatus import EvaluationState
 from .conditions import Draft, find
+from .incumbent import asked, never_had, serving_evaluation
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create, Delete
-from .reevaluation import cause, expires, failed_round, last_round, measured_on, round_name, stale
+from .reevaluation import KEPT, cause, expires, failed_round, last_round, measured_on, outrun, round_name, stale
 from .versionfacts import VersionFacts
 
 _HELD_UP = frozenset({"Unschedulable", "Queued", "Suspended"})
@@ -45,6 +46,7 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts, n
     # A verdict outlives its object; an error is none, so that deleting the object runs the evaluation again.
     remembered = {state.job: state for state in version.status.evaluations if state.verdict not in (None, "Error")}
     requeue: list[float] = []
+    fresh = True
     for evaluation in wanted:
         first = evaluation_name(version, evaluation, pin.digest)
         last = last_round(version, evaluation, first)
@@ -52,22 +54,25 @@ def evaluate(version: ModelVersion, pin: ModelPin | None, facts: VersionFacts, n
         name = round_name(first, number)
         job = facts.evaluations.get(name)
         if job is not None:
-            state = _state(version, evaluation, job, pin, number).model_copy(update={"again": last.again if last else ""})
+            state = _state(version, evaluation, job, pin, number).model_copy(
+                update={"again": last.again if last else "", "failures": last.failures if last else 0}
+            )
         elif name in remembered:
             state = remembered[name]
         else:
             state = EvaluationState(name=evaluation.name, job=name, round=number)
             start.append(Create(_manifest(version, evaluation, pin, name, number)))
-        again = _again(version, evaluation, state, round_name(first, number + 1), pin=pin, facts=facts, now=now)
+        rival = serving_evaluation(version, evaluation.name, facts.siblings).evaluation if asked(evaluation.template) else ""
+        again = _again(version, evaluation, state, first, pin=pin, facts=facts, serving=rival, now=now)
+        fresh = fresh and not (stale(evaluation, again.state, now) or outrun(again.state, rival))
         states.append(again.state)
         start += again.actions
         requeue += [] if again.requeue is None else [again.requeue]
     jobs = [job for state in states if (job := facts.evaluations.get(state.job)) is not None]
     draft = _draft(states, jobs)
-    if draft.status and not _proved_before(version):
-        old = [state.name for each, state in zip(wanted, states, strict=True) if stale(each, state, now)]
-        if old:
-            draft = Draft("Evaluated", None, "EvaluationStale", f"{', '.join(old)}: too old (maxAge), and measured again first")
+    if draft.status and not fresh and never_had(version):
+        why = "; ".join(f"{state.name}: {state.again}" for state in states if state.again)
+        draft = Draft("Evaluated", None, "EvaluationStale", f"measured again first ({why})")
     return Evaluated(tuple(states), draft, tuple(start), min(requeue, default=None))
 
 
@@ -84,38 +89,41 @@ def _again(
     version: ModelVersion,
     evaluation: Evaluation,
     state: EvaluationState,
-    next_name: str,
+    first: str,
     *,
     pin: ModelPin,
     facts: VersionFacts,
+    serving: str,
     now: datetime,
 ) -> _Again:
     """The next round of a decided evaluation: begun where there is a cause, and taken for the evaluation once it has a verdict."""
     if state.verdict is None:
         return _Again(state)
-    why = cause(evaluation, state, facts.datasets.get(evaluation.name, ()), now)
+    why = cause(evaluation, state, facts.datasets.get(evaluation.name, ()), serving, now)
     if not why:
         wait = None
-        if evaluation.max_age is not None and state.ended_at is not None:
+        if evaluation.max_age is not None and state.ended_at is not None and state.verdict == "Passed":
             wait = max(1.0, (expires(state.ended_at, evaluation.max_age) - now).total_seconds())
-        return _Again(state, requeue=wait)
-    begun = state.model_copy(update={"again": why})
+        old = facts.evaluations.get(round_name(first, state.round - KEPT)) if state.round > KEPT else None
+        return _Again(state, (_gone(old),) if old is not None else (), requeue=wait)
+    begun, number = state.model_copy(update={"again": why}), state.round + 1
+    next_name = round_name(first, number)
     job = facts.evaluations.get(next_name)
     if job is None:
-        return _Again(begun, (Create(_manifest(version, evaluation, pin, next_name, state.round + 1)),))
-    found = _state(version, evaluation, job, pin, state.round + 1)
-    if found.verdict == "Error" and state.verdict != "Error":
-        wait = failed_round(job, now)
-        gone = Delete(api_version=API_VERSION, kind="EvaluationJob", name=next_name, uid=job.metadata.uid)
-        return _Again(begun, () if wait else (gone,), requeue=wait or None)
-    if found.verdict is None:
-        return _Again(begun)
-    return _Again(found)
+        return _Again(begun, (Create(_manifest(version, evaluation, pin, next_name, number)),))
+    found = _state(version, evaluation, job, pin, number)
+    # What served once is not taken away by doubt.
+    doubt = ("Error", "Inconclusive") if state.verdict == "Passed" and not never_had(version) else ("Error",)
+    if found.verdict in doubt and state.verdict != "Error":
+        wait = failed_round(job, state.failures, now)
+        if wait == 0:
+            return _Again(begun.model_copy(update={"failures": state.failures + 1}), (_gone(job),))
+        return _Again(begun, requeue=wait)
+    return _Again(begun if found.verdict is None else found)
 
 
-def _proved_before(version: ModelVersion) -> bool:
-    """Whether it has or had a target: then an old verdict takes nothing away, only a bad one does."""
-    return any(state.repointed_at is not None for state in version.status.serving)
+def _gone(job: EvaluationJob) -> Delete:
+    return Delete(api_version=API_VERSION, kind="EvaluationJob", name=job.metadata.name, uid=job.metadata.uid)
 
 
 def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
@@ -132,7 +140,9 @@ def in_turn(evaluated: Evaluated, before: str | None) -> Evaluated:
 
 def _draft(states: Sequence[EvaluationState], jobs: Sequence[EvaluationJob]) -> Draft:
     """What all evaluations say together; the first that applies."""
-    failed = next((state for state in states if state.verdict not in (None, "Passed")), None)
+    bad = [state for state in states if state.verdict not in (None, "Passed")]
+    # A failed one is evidence, whatever else could not be told.
+    failed = next((state for state in bad if state.verdict == "Failed"), bad[0] if bad else None)
     if failed is not None:
         reason = {"Failed": "GateFailed", "Inconclusive": "Inconclusive"}.get(failed.verdict or "", "EvaluationError")
         return Draft("Evaluated", False, reason, f"{failed.name}: {failed.message}")
@@ -178,6 +188,7 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         round=number,
         ended_at=status.job.finished_at if status.job is not None else None,
         datasets=dict(measured_on(job)),
+        champion=status.champion.evaluation if status.champion is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ It is chosen once, right before the Job is made, and kept in status: what is jud
 from collections.abc import Mapping, Sequence
 
 from ..api.evaluationjob import Champion as ChampionState
-from ..api.evaluationjob import EvaluationJob
+from ..api.evaluationjob import EvaluationJob, EvaluationTemplate
 from ..api.modelversion import Evaluation, ModelVersion
 from .champion import UNKNOWN, Champion, basis, champion
 from .evaluationfacts import EvaluationFacts
@@ -17,34 +17,64 @@ from .stages import HOLDING, named_targets
 _ANEW = "evaluate the champion with an evaluation of the same name"
 
 
-def asked(job: EvaluationJob) -> bool:
+def asked(template: EvaluationTemplate) -> bool:
     """Whether any rule of the gate needs a champion."""
-    return any(rule.max_regression is not None for rule in job.spec.gate)
+    return any(rule.max_regression is not None for rule in template.gate)
 
 
 def incumbent(
     job: EvaluationJob, owner: ModelVersion | None, rivals: Sequence[ModelVersion], evaluations: Mapping[str, EvaluationJob]
 ) -> ChampionState:
-    """What the evaluation is compared with; an empty one where nothing else serves on the targets of its version.
+    """What the evaluation is compared with; an empty one where no other version serves on the targets of its own.
 
     `rivals` are other versions that name a target of the owner; `evaluations` those of the namespace, by name.
     """
     if job.spec.champion is not None:
         return _named(job.spec.champion.name, evaluations)
-    if owner is None:
+    evaluation = _evaluation(job, owner) if owner is not None else None
+    if owner is None or evaluation is None:
         return ChampionState(problem="nobody knows what serves: name the evaluation to compare with in spec.champion")
-    evaluation = _evaluation(job, owner)
-    targets = {f"{kind}/{name}" for kind, name in named_targets(owner)}
-    holders = [each for each in (owner, *rivals) if any(s.target in targets and s.state in HOLDING for s in each.status.serving)]
-    if evaluation is None or not holders or holders[0].metadata.name == owner.metadata.name:
+    found = serving_evaluation(owner, evaluation.name, rivals)
+    if found.problem or not found.evaluation:
+        return found
+    return _named(found.evaluation, evaluations)
+
+
+def serving_evaluation(owner: ModelVersion, evaluation: str, rivals: Sequence[ModelVersion]) -> ChampionState:
+    """The evaluation of this name of the version that serves where the owner is to serve, and never did.
+
+    What the owner had once, it was compared for then; what took its place is no measure for the way back.
+    """
+    if not owner.spec.serving:
+        return ChampionState(problem="its ModelVersion names no workload, so that nobody knows what it would replace: fill serving")
+    holders = {holder.metadata.name: holder for target in never_had(owner) if (holder := _holder(target, rivals)) is not None}
+    if not holders:
         return ChampionState()
-    # What is proved to serve goes before what is just being promoted.
-    holder = next((each for each in holders if any(state.state == "Serving" for state in each.status.serving)), holders[0])
-    state = next((each for each in holder.status.evaluations if each.name == evaluation.name and each.verdict is not None), None)
+    if len(holders) > 1:
+        names = ", ".join(sorted(holders)[:3])
+        return ChampionState(problem=f"several versions serve on its workloads ({names}), and one evaluation compares with one")
+    ((name, holder),) = holders.items()
+    state = next((each for each in holder.status.evaluations if each.name == evaluation and each.verdict is not None), None)
     if state is None:
-        name = holder.metadata.name
-        return ChampionState(problem=f"{name} serves and has no evaluation {evaluation.name}: {_ANEW}")
-    return _named(state.job, evaluations)
+        return ChampionState(problem=f"{name} serves and has no evaluation {evaluation}: {_ANEW}")
+    return ChampionState(evaluation=state.job)
+
+
+def never_had(version: ModelVersion) -> list[str]:
+    """The targets in its spec that it never was given."""
+    had = {state.target for state in version.status.serving if state.repointed_at is not None}
+    return sorted({f"{kind}/{name}" for kind, name in named_targets(version)} - had)
+
+
+def _holder(target: str, rivals: Sequence[ModelVersion]) -> ModelVersion | None:
+    """Who serves there; what is proved to goes before what is just being promoted."""
+    held = [
+        (state.state != "Serving", each)
+        for each in rivals
+        for state in each.status.serving
+        if state.target == target and state.state in HOLDING
+    ]
+    return min(held, key=lambda each: each[0])[1] if held else None
 
 
 def rival(job: EvaluationJob, facts: EvaluationFacts, image: str) -> Champion | None:

@@ -12,10 +12,14 @@ from ..api.evaluationjob import EvaluationJob
 from ..api.modelversion import Evaluation, ModelVersion
 from ..api.references import DatasetPin
 from ..api.versionstatus import EvaluationState
+from .attempts import RETRIED
+from .conditions import find
 from .facts import Fact, Known
 
-RETRY = 3600.0
-"""Seconds after which a round that ended in an error is made anew."""
+RETRY, LONGEST = 3600.0, 86400.0
+"""Seconds after which a round that had bad luck is made anew: twice as long each time, and the longest."""
+KEPT = 2
+"""Rounds whose EvaluationJobs are kept."""
 
 
 def round_name(first: str, number: int) -> str:
@@ -34,16 +38,27 @@ def last_round(version: ModelVersion, evaluation: Evaluation, first: str) -> Eva
     return found if found is not None and found.job == round_name(first, found.round) else None
 
 
-def cause(evaluation: Evaluation, state: EvaluationState, datasets: Sequence[Fact[DatasetPin]], now: datetime) -> str:
-    """Why a decided evaluation is to be made again, in words; empty where it is not. What was begun goes on."""
+def cause(evaluation: Evaluation, state: EvaluationState, datasets: Sequence[Fact[DatasetPin]], serving: str, now: datetime) -> str:
+    """Why a decided evaluation is to be made again, in words; empty where it is not. What was begun goes on.
+
+    `serving`: the EvaluationJob of what it must not be worse than now; empty where there is none. Only a Passed verdict ages: a
+    failed one is not asked again until it pleases.
+    """
     if state.again:
         return state.again
-    if stale(evaluation, state, now):
+    if state.verdict == "Passed" and stale(evaluation, state, now):
         return f"older than {evaluation.max_age}"
+    if outrun(state, serving):
+        return f"to be compared with what serves now, {serving}"
     for fact in datasets:
         if isinstance(fact, Known) and state.datasets.get(fact.value.name, fact.value.fingerprint) != fact.value.fingerprint:
             return f"dataset {fact.value.name} has changed"
     return ""
+
+
+def outrun(state: EvaluationState, serving: str) -> bool:
+    """Whether it was compared with something else than what serves now."""
+    return bool(serving) and state.champion is not None and state.champion != serving
 
 
 def stale(evaluation: Evaluation, state: EvaluationState, now: datetime) -> bool:
@@ -56,10 +71,13 @@ def expires(ended_at: datetime, max_age: str) -> datetime:
     return ended_at + timedelta(seconds=seconds(max_age))
 
 
-def failed_round(job: EvaluationJob, now: datetime) -> float:
-    """Seconds until a round that ended in an error is made anew; 0 where it is time."""
+def failed_round(job: EvaluationJob, failures: int, now: datetime) -> float | None:
+    """Seconds until a round without a verdict is made anew, 0 where it is time; None where the next one would end the same."""
+    ready = find(job.status.conditions, "Ready")
     ended = job.status.job.finished_at if job.status.job is not None else None
-    return 0.0 if ended is None else max(0.0, RETRY - (now - ended).total_seconds())
+    if ended is None or ready is None or (ready.reason not in RETRIED and job.status.phase == "Error"):
+        return None
+    return max(0.0, min(RETRY * 2.0**failures, LONGEST) - (now - ended).total_seconds())
 
 
 def measured_on(job: EvaluationJob) -> Mapping[str, str]:

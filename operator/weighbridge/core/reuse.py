@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from ..api.evaluationjob import EvaluationJob, Resolved
+from .incumbent import asked
 
 _DIGEST = "@sha256:"
 
@@ -10,9 +11,10 @@ _DIGEST = "@sha256:"
 def earlier(job: EvaluationJob, pins: Resolved, image: str, others: Iterable[EvaluationJob]) -> EvaluationJob | None:
     """The newest evaluation whose result may stand for this one's; None where there is none, or where that was not asked for.
 
-    `image` is the reference of the engine's image. Only one by digest says what would run; and a paired test is with one champion.
+    `image` is the reference of the engine's image. Only one by digest says what would run. A regression is measured together with
+    what it is compared with, and a server behind an endpoint may be another one today.
     """
-    if not job.spec.reuse or _DIGEST not in image or any(rule.confidence is not None for rule in job.spec.gate):
+    if not job.spec.reuse or _DIGEST not in image or asked(job.spec) or "endpoint" in job.spec.evaluator.parameters:
         return None
     found = [each for each in others if _same(job, each) and _measured_on(each, pins, image)]
     return max(found, key=lambda each: (_ended(each), each.metadata.name), default=None)
