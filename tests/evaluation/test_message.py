@@ -65,7 +65,7 @@ def paired(number: int, **fields: Any) -> Comparison:
         difference=digits.random() / 20,
         p_not_inferior=digits.random() / 1000,
         p_inferior=digits.random(),
-        test=digits.choice(("McNemar", "ClopperPearson", "SignFlip")),
+        test=digits.choice(("McNemar", "ClopperPearson", "Betting", "SignFlip")),
     ).model_copy(update=fields)
 
 

@@ -176,7 +176,7 @@ class Comparison(ApiModel):
     p_inferior: Annotated[float, Field(ge=0, le=1)] | None = None
     """How likely such a result, or a worse one, is where the regression is within the margin: small means inferior."""
     test: Annotated[str, Field(max_length=32)] = ""
-    """The test: `McNemar`, `ClopperPearson`, `SignFlip`, or `Identical` where all pairs are equal and the margin is 0."""
+    """The test: `McNemar`, `ClopperPearson`, `Betting`, `SignFlip`, or `Identical`: all pairs equal, and the margin 0."""
     problem: Annotated[str, Field(max_length=512)] = ""
     """Why there was nothing to test; no numbers then."""
 

@@ -3,24 +3,20 @@
 Standard library alone: what computes this has no numpy. All p-values are one-sided; no test is two tests in disguise.
 """
 
-import hashlib
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
 from ..api.evaluationjob import Comparison
 from ..api.gate import Direction
+from .bounded import betting
+from .signflip import sign_flip
 
-BLOCKS = 1000
-"""Most blocks of samples whose signs flip together: what a random sign flip costs."""
-EXACT = 16
-"""Up to as many blocks, all sign flips are enumerated."""
-DRAWS = 9999
-"""Random sign flips where there are too many; the smallest p-value is 1 / (DRAWS + 1)."""
 _ON_RATE = 0.1
 """Share of the error probability spent on the rate of discordant pairs; the rest is spent on the share of wins among them."""
 _ROUNDING = 1e-12
-"""Sums this close, relative to the sum of magnitudes, count as equal: against the one who would gain by it."""
+"""What is left of a difference and the margin, this small relative to the values, is rounding."""
+_UNBOUNDED = 200
+"""Fewest pairs of scores outside 0 to 1: a test that has to take differences for symmetric is worth nothing on fewer."""
 _NAMED = 3
 """How many samples without partner a problem names."""
 
@@ -35,10 +31,10 @@ def compare(
     seed: str,
     slice: str | None = None,  # noqa: A002 the field's name
 ) -> Comparison:
-    """The test that fits the values by sample id: 0 and 1 on both sides, or scores. The same `seed` gives the same result.
+    """The test that fits the values by sample id: 0 and 1, scores from 0 to 1, or other scores. The same `seed`, the same result.
 
-    Samples that only one side has are a problem in the result. Raises ValueError for no samples, a value or difference that is not
-    finite, and a margin that is negative or not finite.
+    Samples that only one side has are a problem in the result, and so are too few of other scores. Raises ValueError for no
+    samples, a value or difference that is not finite, and a margin that is negative or not finite.
     """
     if not 0 <= margin < math.inf:
         raise ValueError("the margin must be a finite number of at least 0")
@@ -73,7 +69,12 @@ def compare_ordered(
     lifted = [_lifted(each, margin, max(abs(one), margin)) for one, each in zip(candidate, differences, strict=True)]
     if not all(map(math.isfinite, lifted)):
         raise ValueError("a value is not a finite number")
-    test, not_inferior, inferior = _test(differences, lifted, _binary(candidate) and _binary(champion), margin, seed)
+    bounded = all(0 <= each <= 1 for values in (candidate, champion) for each in values)
+    if not bounded and len(differences) < _UNBOUNDED and (margin > 0 or any(differences)):
+        problem = f"scores outside 0 to 1 take at least {_UNBOUNDED} pairs, and there are {len(differences)}"
+        return Comparison(metric=metric, slice=slice, margin=margin, n=len(differences), problem=problem)
+    binary = _binary(candidate) and _binary(champion)
+    test, not_inferior, inferior = _test(differences, lifted, binary=binary, bounded=bounded, margin=margin, seed=seed)
     return Comparison(
         metric=metric,
         slice=slice,
@@ -93,11 +94,13 @@ def _lifted(difference: float, margin: float, size: float) -> float:
 
 
 def _test(
-    differences: Sequence[float], lifted: Sequence[float], binary: bool, margin: float, seed: str
+    differences: Sequence[float], lifted: Sequence[float], *, binary: bool, bounded: bool, margin: float, seed: str
 ) -> tuple[str, float, float]:
     """Name of the test and the p-values of not inferior and inferior."""
     if margin == 0 and not any(differences):
         return "Identical", 0.0, 1.0
+    if bounded and not binary:
+        return "Betting", *betting(lifted, margin)
     if not binary:
         return "SignFlip", *sign_flip(lifted, seed)
     wins, losses = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
@@ -180,50 +183,6 @@ def _outwards(count: int, n: int, p: float) -> float:
         if term < total * 1e-17:
             break
     return min(1.0, math.exp(log + math.log(total)))
-
-
-def sign_flip(values: Sequence[float], seed: str) -> tuple[float, float]:
-    """Sign-flip test of whether finite values lie above 0 or below it: both p-values. Exact where they are symmetric around 0.
-
-    Of many values, neighbours flip together; of many blocks, signs are drawn at random from the seed.
-    """
-    largest = max(map(abs, values))
-    if largest == 0:
-        return 1.0, 1.0
-    blocks = _blocks([each / largest for each in values])
-    total, equal = math.fsum(blocks), math.fsum(map(abs, blocks)) * _ROUNDING
-    exact = len(blocks) <= EXACT
-    sums = _flips(blocks) if exact else _random_flips(blocks, seed)
-    above, below = sum(each >= total - equal for each in sums), sum(each <= total + equal for each in sums)
-    own = 0 if exact else 1  # among all flips is the one that was seen; to random ones it is added
-    return (above + own) / (len(sums) + own), (below + own) / (len(sums) + own)
-
-
-def _blocks(values: Sequence[float]) -> list[float]:
-    """Sums of neighbours, at most `BLOCKS` of them."""
-    count = min(len(values), BLOCKS)
-    edges = [each * len(values) // count for each in range(count + 1)]
-    return [math.fsum(values[low:high]) for low, high in itertools.pairwise(edges)]
-
-
-def _flips(values: Sequence[float]) -> list[float]:
-    """The sums under all flips of signs."""
-    sums = [0.0]
-    for value in values:
-        sums = [each + value for each in sums] + [each - value for each in sums]
-    return sums
-
-
-def _random_flips(values: Sequence[float], seed: str) -> list[float]:
-    """The sums under random flips of signs. One random byte flips eight values, by a table of what they then sum up to."""
-    tables = [_flips(values[start : start + 8]) for start in range(0, len(values), 8)]
-    tables[-1] *= 256 // len(tables[-1])
-    width = len(tables)
-    stream = hashlib.shake_256(seed.encode()).digest(DRAWS * width)
-    return [
-        sum(table[byte] for table, byte in zip(tables, stream[start : start + width], strict=True))
-        for start in range(0, DRAWS * width, width)
-    ]
 
 
 def _binary(values: Sequence[float]) -> bool:

@@ -63,7 +63,7 @@ class _Comparison(Strict):
     difference: Number | None = None
     p_not_inferior: _Probability | None = None
     p_inferior: _Probability | None = None
-    test: Literal["McNemar", "ClopperPearson", "SignFlip", "Identical", ""] = ""
+    test: Literal["McNemar", "ClopperPearson", "Betting", "SignFlip", "Identical", ""] = ""
     problem: Annotated[str, Field(max_length=512), AfterValidator(printable)] = ""
 
     @model_validator(mode="after")
