@@ -9,6 +9,8 @@ from weighbridge.core.engines import BUILT_IN, unfit
 
 from . import things
 
+SERVED = {"backend": "local-completions", "endpoint": "http://server/v1"}
+
 
 def spec(engine: str, **parameters: str) -> EvaluationJobSpec:
     reference = {"registryRef": {"name": "hub"}, "name": "demo/model", "revision": "main"}
@@ -57,7 +59,12 @@ def test_what_an_engine_knows_is_taken(engine: str, parameters: dict[str, str]) 
         ({"safetensors"}, {"backend": "hf"}, None),
         ({"gguf"}, {"backend": "vllm"}, "are gguf; set evaluator.parameters.backend"),
         (set(), {"backend": "hf"}, "are none that is known"),
-        ({"gguf"}, {"backend": "local-completions", "endpoint": "http://server/v1"}, None),
+        ({"gguf"}, SERVED | {"servedModel": "{name}@{version}"}, None),
+        ({"gguf"}, SERVED | {"servedModel": "{digest}"}, None),
+        ({"gguf"}, SERVED | {"servedModel": "{name}"}, "servedModel must hold {version} or {digest}, such as {name}@{version}"),
+        ({"gguf"}, SERVED, "servedModel must hold {version} or {digest}"),
+        ({"onnx"}, {"generation.temperature": "0", "generation.max_gen_toks": "8"}, None),
+        ({"onnx"}, {"generation.model": "other"}, "evaluator.parameters.generation.model is none that engine lm-eval offers"),
         ({"gguf"}, {"backend": "local-completions"}, "need an endpoint"),
         ({"onnx"}, {"endpoint": "http://server/v1"}, "need an endpoint"),
         ({"onnx"}, {"backend": "dummy"}, "backend dummy is none that engine lm-eval offers"),

@@ -18,6 +18,14 @@ IN_PROCESS = ("onnxruntime", "onnxruntime-genai", "hf", "vllm")
 """Backends of lm-eval that load the pinned weights themselves."""
 ENDPOINTS = ("local-completions", "local-chat-completions")
 """Backends of lm-eval that ask a server which speaks OpenAI's interface."""
+GENERATION = frozenset(
+    {
+        *("temperature", "top_p", "top_k", "min_p", "typical_p", "do_sample", "num_beams", "length_penalty", "seed"),
+        *("max_gen_toks", "max_tokens", "max_new_tokens", "min_tokens", "min_new_tokens", "until", "stop"),
+        *("repetition_penalty", "presence_penalty", "frequency_penalty", "no_repeat_ngram_size"),
+    }
+)
+"""What lm-eval may say about generation: how a model answers, never which model or what it is asked."""
 _SUFFICES = {
     "onnxruntime": {"onnx"},
     "onnxruntime-genai": {"onnx"},
@@ -25,6 +33,11 @@ _SUFFICES = {
     "vllm": {"safetensors", "pickle"},
 }
 """Formats of weights a backend loads, one of which must be there."""
+
+
+def names_a_version(called: str) -> bool:
+    """Whether what a server calls a model says which version it is, once filled in."""
+    return "{version}" in called or "{digest}" in called
 
 
 def _never(_spec: EvaluationJobSpec) -> bool:
@@ -83,6 +96,15 @@ def _lm_eval(spec: EvaluationJobSpec, model: ModelSnapshot, _datasets: Sequence[
     if (backend in ENDPOINTS) != ("endpoint" in parameters):
         served = " and ".join(ENDPOINTS)
         return f"backend {backend} and evaluator.parameters.endpoint do not fit: {served} need an endpoint, others take none"
+    if backend in ENDPOINTS and not names_a_version(parameters.get("servedModel", "")):
+        return (
+            "evaluator.parameters.servedModel must hold {version} or {digest}, such as {name}@{version}: serve the model under a "
+            "name that says which version it is (--served-model-name of vLLM), else any version would pass for this one"
+        )
+    given = {name.removeprefix("generation.") for name in parameters if name.startswith("generation.")}
+    if strange := sorted(given - GENERATION):
+        known = ", ".join(sorted(GENERATION))
+        return f"evaluator.parameters.generation.{strange[0][:64]} is none that engine lm-eval offers; it offers {known}"
     suffices = _SUFFICES.get(backend)
     if suffices is not None and not suffices & model.formats:
         found = ", ".join(sorted(model.formats)) or "none that is known"

@@ -8,20 +8,31 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_RATIOS = {"acc", "acc_norm", "acc_mutual_info", "exact_match", "f1", "em", "mcc", "brier_score", "pass@1", "likelihood_diff_ratio"}
-_NOT_RATIOS = {"mcc"}
+_RATIOS = {"acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "em", "pass@1"}
+"""Metrics that lie between 0 and 1 by their names. A task that reports one in percent would clear any bar set for a ratio."""
 _NO_FILTER = "none"
 
 
 def metrics(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every metric of every task and group, groups first: where space is short, single tasks are dropped before their groups.
 
-    Left out: what is no finite number, and what the harness says no direction of.
+    Left out: what is no finite number, what the harness says no direction of, and ratios out of range.
     """
     groups = set(results.get("groups") or {})
     measured = {**(results.get("results") or {}), **(results.get("groups") or {})}
     order = sorted(measured, key=lambda name: name not in groups)
     return [metric for name in order for metric in _of_task(name, measured[name], results)]
+
+
+def out_of_range(results: Mapping[str, Any]) -> list[str]:
+    """Metrics that are ratios by their names and lie outside 0..1, so that nobody knows their scale."""
+    measured = {**(results.get("results") or {}), **(results.get("groups") or {})}
+    split = [(task, *key.partition(","), value) for task, values in measured.items() for key, value in values.items()]
+    return [
+        _name(task, metric, kind)
+        for task, metric, comma, kind, value in split
+        if comma and _finite(value) and _strays(metric, value)
+    ]
 
 
 def samples(results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -40,7 +51,7 @@ def _of_task(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -
     better = _better(task, results)
     for key, value in values.items():
         metric, comma, filtered = key.partition(",")
-        if not comma or metric.endswith("_stderr") or metric not in better or not _finite(value):
+        if not comma or metric.endswith("_stderr") or metric not in better or not _finite(value) or _strays(metric, value):
             continue
         stderr = values.get(f"{metric}_stderr,{filtered}", math.nan)
         yield (
@@ -51,7 +62,7 @@ def _of_task(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -
                 "n": _count(task, results),
             }
             | ({"stderr": float(stderr)} if _finite(stderr) and float(stderr) >= 0 else {})
-            | ({"unit": "ratio"} if metric in _RATIOS - _NOT_RATIOS and 0 <= float(value) <= 1 else {})
+            | ({"unit": "ratio"} if metric in _RATIOS else {})
         )
 
 
@@ -72,6 +83,10 @@ def _count(task: str, results: Mapping[str, Any]) -> int:
         return int(counts[task]["effective"])
     members = (results.get("group_subtasks") or {}).get(task) or ()
     return sum(_count(each, results) for each in members)
+
+
+def _strays(metric: str, value: float) -> bool:
+    return metric in _RATIOS and not 0 <= value <= 1
 
 
 def _finite(value: Any) -> bool:

@@ -26,7 +26,7 @@ def prove_served(task: Task, endpoint: str, called: str) -> str:
     listed = _listed(endpoint)
     if name not in listed:
         others = ", ".join(sorted(listed))[:300] or "none"
-        hint = "serve it under that name, or set evaluator.parameters.servedModel"
+        hint = "serve it under that name, or set evaluator.parameters.servedModel to how it is called"
         text = f"the endpoint does not serve {name}; it lists {others}: {hint}"
         raise Refusal(EXIT_SUBJECT_CHANGED, text)
     return name
