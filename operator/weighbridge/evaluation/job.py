@@ -17,7 +17,7 @@ Exits: TypeAlias = Mapping[int, tuple[str, str]]
 _EXITS: Exits = {
     EXIT_MISCONFIGURED: ("EvaluatorMisconfigured", "the engine cannot do what spec.evaluator asks"),
     EXIT_SUBJECT_CHANGED: ("SubjectChanged", "what the engine loaded is not what was pinned"),
-    EXIT_REGISTRY_FAILED: ("EngineFailed", "the registry did not hand over what was pinned"),
+    EXIT_REGISTRY_FAILED: ("EngineFailed", "it did not get what it needed, from the registry or from the endpoint"),
 }
 """What the exit codes of task.py mean; those of engines that do not keep them say only that it failed."""
 _NO_IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable"}
