@@ -55,7 +55,9 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iris:
     features, truth = frame.drop(columns="target"), frame["target"]
     trained = LogisticRegression(max_iter=500).fit(features[:90], truth[:90])
     folder = tmp_path_factory.mktemp("iris") / "model"
-    mlflow.sklearn.save_model(trained, str(folder), pip_requirements=["scikit-learn"], input_example=features[:2])
+    mlflow.sklearn.save_model(
+        trained, str(folder), pip_requirements=["scikit-learn"], input_example=features[:2], pyfunc_predict_fn="predict_proba"
+    )
     # As a registry writes it: an id that only the registry knows.
     with (folder / "MLmodel").open("a", encoding="utf-8") as description:
         description.write("model_id: m-0123456789abcdef0123456789abcdef\n")

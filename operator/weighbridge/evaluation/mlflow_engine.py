@@ -4,6 +4,7 @@ Runs in the evaluator image only (full MLflow and scikit-learn). It reads from t
 wants to track goes to a throwaway database in the pod. Exit code 0 means measured, whatever the score; the others are in task.py.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -112,7 +113,10 @@ def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, meas
     part = dataset.name if len(task.datasets) > 1 else None
     named = groups(table.pop(task.parameters["invariants"]).tolist()) if "invariants" in task.parameters else []
     truth = table[targets].tolist()
-    predictions = column(model.predict(table.drop(columns=[targets])))
+    features = table.drop(columns=[targets])
+    predictions = column(model.predict(features))
+    if predictions is None and kind == "classifier":
+        predictions = _classes(model, features)
     if kind in _TEXT:
         if predictions is None:
             raise Refusal(EXIT_MISCONFIGURED, f"the model gives no single text a row, which modelType {kind} needs")
@@ -143,6 +147,14 @@ def _evaluate_one(task: Task, model: Any, dataset: TaskDataset, table: Any, meas
         measured.samples += lines
     if named:
         measured.invariants.add(named, predictions, truth)
+
+
+def _classes(model: Any, features: Any) -> list[Any] | None:
+    """What a classifier that answers with probabilities takes each row for, asked of the model itself, as MLflow does it."""
+    with contextlib.suppress(NotImplementedError):
+        raw = model.get_raw_model()
+        return column(raw.predict(features)) if hasattr(raw, "predict") else None
+    return None
 
 
 def _model(task: Task, scratch: Path) -> Path:
