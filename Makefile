@@ -27,7 +27,8 @@ images: ## Builds the operator and evaluator images and loads them into the clus
 	@e2e/images
 
 .PHONY: test test-unit test-e2e
-test: test-unit test-e2e ## All tests: unit, property, contract, real API server, and the loop on the cluster
+test: ## All tests: unit, property, contract, real API server, and beside them the loop on the cluster
+	@e2e/tools/all
 
 test-unit: ## Everything that needs no cluster
 	@e2e/tools/unit
