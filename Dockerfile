@@ -1,6 +1,6 @@
 # Two images from one file:
 #   operator   the operator and its reporter sidecar: small
-#   evaluator  the mlflow engine; with full MLflow and scikit-learn also the demo's MLflow server, trainer and model server
+#   evaluator  the engines mlflow and lm-eval; with full MLflow and scikit-learn also the demo's MLflow server, trainer and model server
 # Both run as any user, on a read-only root; /tmp must be writable for the evaluator.
 ARG BASE_IMAGE=python:3.13-slim
 
