@@ -47,7 +47,7 @@ def measured(name: str, value: float, *, image: str = IMAGE, report: Report | No
 def chosen(owner: ModelVersion, *rivals: ModelVersion, suffix: str = "", reported: bool = False) -> Champion:
     jobs = {each.status.evaluations[0].job: each for each in rivals}
     evaluations = {name: measured(name, 0.95, report=REPORT if reported else None) for name in jobs}
-    return incumbent(job_of(owner, suffix=suffix), owner, rivals, evaluations)
+    return incumbent(job_of(owner, suffix=suffix), owner, rivals, evaluations.get)
 
 
 def test_the_version_that_serves_is_the_champion() -> None:
@@ -102,10 +102,10 @@ def test_a_champion_without_the_evaluation_is_said(serving: ModelVersion) -> Non
 
 def test_an_evaluation_of_its_own_names_its_champion() -> None:
     alone = evaluation_job(gate=GATE)
-    assert "name the evaluation to compare with in spec.champion" in incumbent(alone, None, (), {}).problem
+    assert "name the evaluation to compare with in spec.champion" in incumbent(alone, None, (), {}.get).problem
     named = evaluation_job(gate=GATE, champion={"name": "baseline"})
-    assert incumbent(named, None, (), {"baseline": measured("baseline", 0.9)}).uid == "uid of baseline"
-    assert "there is no evaluation baseline" in incumbent(named, None, (), {}).problem
+    assert incumbent(named, None, (), {"baseline": measured("baseline", 0.9)}.get).uid == "uid of baseline"
+    assert "there is no evaluation baseline" in incumbent(named, None, (), {}.get).problem
 
 
 def judged(value: float, state: Champion | None, champion: EvaluationJob | None = None, image: str = IMAGE) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.evaluation.memory import peak_of
 from tests.registries.mlflowserver import MlflowServer, running
 from weighbridge.api.evaluationjob import Comparison, Results
 from weighbridge.api.report import Report
@@ -385,13 +386,7 @@ def test_the_most_samples_fit_into_the_memory_of_the_reporter(tmp_path: Path, ml
     class Measured(Compared):
         def during(self) -> None:
             nonlocal peak
-            while self.process.poll() is None:
-                try:
-                    status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-                except OSError:
-                    return
-                peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
-                time.sleep(0.01)
+            peak = peak_of(self.process, 0.01)
 
     report = champion(tmp_path, mlflow_server, most([digits.random() for _ in range(200_000)]))
     started = time.monotonic()

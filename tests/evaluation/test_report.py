@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.evaluation.memory import peak_of
 from tests.registries.mlflowserver import MlflowServer, running
 from weighbridge.api.evaluationjob import Results
 from weighbridge.evaluation import task
@@ -285,13 +286,7 @@ def test_the_memory_of_the_reporter_is_within_its_limit(tmp_path: Path, mlflow_s
     class Measured(Ended):
         def during(self) -> None:
             nonlocal peak
-            while self.process.poll() is None:
-                try:
-                    status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
-                except OSError:
-                    return
-                peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
-                time.sleep(0.02)
+            peak = peak_of(self.process, 0.02)
 
     content = b"".join(b'{"metric":"a","id":"%d","value":0.5}\n' % number for number in range(199_999))
     ended = Measured(tmp_path, mlflow_server.url, order(uid="u-memory"), {"large": b"x" * (64 << 20), "samples.jsonl": content})

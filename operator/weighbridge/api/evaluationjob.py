@@ -225,6 +225,11 @@ class Resolved(ApiModel):
     """The pinned datasets."""
 
     @property
+    def fingerprints(self) -> dict[str, str]:
+        """Identities of the datasets' content, by the dataset's name within the evaluation."""
+        return {each.name: each.fingerprint for each in self.datasets}
+
+    @property
     def fallback(self) -> bool:
         """Whether anything else than what was asked for is evaluated."""
         return self.model.fallback or any(each.fallback for each in self.datasets)

@@ -17,12 +17,12 @@ from ..core.facts import Fact, Pending
 from ..core.incumbent import asked, incumbent
 from ..core.names import JOB_LABEL, job_name
 from ..core.plan import Plan
-from ..core.stages import named_targets
 from ..core.subjects import Answers, Reference, ask, registry_names, registry_not_found, subjects
 from ..evaluation.job import is_of, job_facts, report, running, still_there
 from ..evaluation.kueue import JOB_UID, VERSIONS
 from ..evaluation.manifest import job_manifest
 from .ports import Cluster, ClusterError, Ports, Store
+from .rivals import rivals
 
 _JOB_NAME = "batch.kubernetes.io/job-name"
 """Label of a Job's pods."""
@@ -130,7 +130,7 @@ class EvaluationJobController:
     def _image(self, resource: EvaluationJob) -> str:
         """Reference of the image that its engine runs."""
         engine = self._engines.get(resource.spec.evaluator.engine)
-        return resource.spec.evaluator.image or (engine.image if engine is not None else "") or self._evaluator_image
+        return engine.image_for(resource.spec.evaluator, self._evaluator_image) if engine is not None else ""
 
     def decide(self, resource: EvaluationJob, observed: EvaluationFacts, now: datetime) -> Plan:
         return decide(resource, observed, now, self._manifest, self._engines)
@@ -163,7 +163,5 @@ def _incumbent(job: EvaluationJob, store: Store) -> Champion:
     namespace = job.metadata.namespace
     owners = {each.uid for each in job.metadata.owner_references}
     owner = next((each for each in store.versions(namespace) if each.metadata.uid in owners), None)
-    targets = named_targets(owner) if owner is not None else set()
-    rivals = {each.metadata.name: each for target in targets for each in store.claimants(namespace, *target)}
-    others = [each for name, each in sorted(rivals.items()) if owner is not None and name != owner.metadata.name]
-    return incumbent(job, owner, others, {each.metadata.name: each for each in store.evaluations(namespace)})
+    others = rivals(owner, store) if owner is not None else ()
+    return incumbent(job, owner, others, lambda name: store.evaluation(namespace, name))

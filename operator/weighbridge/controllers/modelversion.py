@@ -14,6 +14,7 @@ from ..core.plan import Plan
 from ..core.stages import HOLDING, entries, named_targets, standing
 from ..core.versionfacts import VersionFacts
 from .ports import Ports, Store
+from .rivals import rivals
 from .targets import Targets
 
 _POLL = 10.0
@@ -63,7 +64,7 @@ class ModelVersionController:
                 if any(owner.uid == resource.metadata.uid for owner in job.metadata.owner_references)
             },
             datasets=_datasets(resource, ports),
-            siblings=_rivals(resource, store),
+            siblings=rivals(resource, store),
             targets=targets,
             probes=probes,
             last_write=last_write,
@@ -123,10 +124,3 @@ def _dataset(version: ModelVersion, reference: DatasetReference, ports: Ports) -
     if registry is None:
         return Pending()
     return ports.registries.dataset(registry, reference, version.key, max_age=seconds(registry.spec.poll_interval))
-
-
-def _rivals(version: ModelVersion, store: Store) -> tuple[ModelVersion, ...]:
-    """The other versions that name a target of this one."""
-    namespace = version.metadata.namespace
-    found = {each.metadata.name: each for target in named_targets(version) for each in store.claimants(namespace, *target)}
-    return tuple(each for name, each in sorted(found.items()) if name != version.metadata.name)

@@ -42,7 +42,7 @@ class Basis:
 def basis(template: EvaluationTemplate, resolved: Resolved, image: str) -> Basis:
     """What an evaluation rests on; `image` is the digest of the engine's image that ran."""
     return Basis(
-        datasets={each.name: each.fingerprint for each in resolved.datasets},
+        datasets=resolved.fingerprints,
         engine=template.evaluator.engine,
         image=image.rpartition("@")[2],
         parameters={**template.evaluator.parameters, **_words(template.evaluator)},

@@ -6,7 +6,7 @@ A third party's engine is an `Engine` behind an entry point of the group `weighb
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..api.evaluationjob import EvaluationJobSpec
+from ..api.evaluationjob import EvaluationJobSpec, Evaluator
 from ..api.references import DatasetPin
 from .facts import ModelSnapshot
 
@@ -70,6 +70,10 @@ class Engine:
     """Whether its program ends with the exit codes of evaluation/task.py; else they only say that it failed."""
     lacks: Needs = _nothing
     """What it lacks to measure a model on datasets."""
+
+    def image_for(self, evaluator: Evaluator, installed: str) -> str:
+        """Reference of the image it runs; `installed`: the evaluator image the operator was installed with."""
+        return evaluator.image or self.image or installed
 
 
 def _mlflow(_spec: EvaluationJobSpec, model: ModelSnapshot, datasets: Sequence[DatasetPin]) -> str | None:

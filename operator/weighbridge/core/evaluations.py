@@ -14,7 +14,7 @@ from .conditions import Draft, find
 from .incumbent import asked, never_had, serving_evaluation
 from .names import MANAGED_BY, VERSION_LABEL, evaluation_name, label_value
 from .plan import Action, Create, Delete
-from .reevaluation import KEPT, cause, expires, failed_round, last_round, measured_on, outrun, round_name, stale
+from .reevaluation import KEPT, cause, expires, failed_round, last_round, outrun, round_name, stale
 from .versionfacts import VersionFacts
 
 _HELD_UP = frozenset({"Unschedulable", "Queued", "Suspended"})
@@ -187,7 +187,7 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         message=message,
         round=number,
         ended_at=status.job.finished_at if status.job is not None else None,
-        datasets=dict(measured_on(job)),
+        datasets=status.resolved.fingerprints if status.resolved is not None else {},
         champion=status.champion.evaluation if status.champion is not None else None,
     )
 
@@ -216,5 +216,5 @@ def _manifest(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, name
 
 def _spec(version: ModelVersion, evaluation: Evaluation, pin: ModelPin, number: int) -> dict[str, Any]:
     """What the EvaluationJob of a round asks. What is to be measured again is not taken from an earlier round."""
-    asked = evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()}
-    return asked | {"reuse": False} if number > 1 else asked
+    spec = evaluation.template.to_json() | {"model": pinned_source(version.spec.source, pin).to_json()}
+    return spec | {"reuse": False} if number > 1 else spec

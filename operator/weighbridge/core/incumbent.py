@@ -3,7 +3,7 @@
 It is chosen once, right before the Job is made, and kept in status: what is judged is what the pod was told to compare with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ..api.evaluationjob import Champion as ChampionState
 from ..api.evaluationjob import EvaluationJob, EvaluationTemplate
@@ -14,6 +14,8 @@ from .names import evaluation_name
 from .reevaluation import is_round
 from .stages import HOLDING, named_targets
 
+Find = Callable[[str], EvaluationJob | None]
+"""An EvaluationJob by its name."""
 _ANEW = "evaluate the champion with an evaluation of the same name"
 
 
@@ -22,22 +24,20 @@ def asked(template: EvaluationTemplate) -> bool:
     return any(rule.max_regression is not None for rule in template.gate)
 
 
-def incumbent(
-    job: EvaluationJob, owner: ModelVersion | None, rivals: Sequence[ModelVersion], evaluations: Mapping[str, EvaluationJob]
-) -> ChampionState:
+def incumbent(job: EvaluationJob, owner: ModelVersion | None, rivals: Sequence[ModelVersion], evaluation_of: Find) -> ChampionState:
     """What the evaluation is compared with; an empty one where no other version serves on the targets of its own.
 
-    `rivals` are other versions that name a target of the owner; `evaluations` those of the namespace, by name.
+    `rivals` are other versions that name a target of the owner; `evaluation_of` finds those of the namespace.
     """
     if job.spec.champion is not None:
-        return _named(job.spec.champion.name, evaluations)
+        return _named(job.spec.champion.name, evaluation_of)
     evaluation = _evaluation(job, owner) if owner is not None else None
     if owner is None or evaluation is None:
         return ChampionState(problem="nobody knows what serves: name the evaluation to compare with in spec.champion")
     found = serving_evaluation(owner, evaluation.name, rivals)
     if found.problem or not found.evaluation:
         return found
-    return _named(found.evaluation, evaluations)
+    return _named(found.evaluation, evaluation_of)
 
 
 def serving_evaluation(owner: ModelVersion, evaluation: str, rivals: Sequence[ModelVersion]) -> ChampionState:
@@ -92,8 +92,8 @@ def rival(job: EvaluationJob, facts: EvaluationFacts, image: str) -> Champion | 
     return champion(basis(job.spec, pins, image), found, found.status.job.image)
 
 
-def _named(name: str, evaluations: Mapping[str, EvaluationJob]) -> ChampionState:
-    found = evaluations.get(name)
+def _named(name: str, evaluation_of: Find) -> ChampionState:
+    found = evaluation_of(name)
     if found is None:
         return ChampionState(evaluation=name, problem=f"there is no evaluation {name} (any more): {_ANEW}")
     report = found.status.results.report if found.status.results is not None else None

@@ -4,7 +4,7 @@ Each round is an EvaluationJob of its own. While a round runs, and where it ends
 stands; a failed round is evidence like any other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ..api.base import seconds
@@ -78,9 +78,3 @@ def failed_round(job: EvaluationJob, failures: int, now: datetime) -> float | No
     if ended is None or ready is None or (ready.reason not in RETRIED and job.status.phase == "Error"):
         return None
     return max(0.0, min(RETRY * 2.0**failures, LONGEST) - (now - ended).total_seconds())
-
-
-def measured_on(job: EvaluationJob) -> Mapping[str, str]:
-    """Fingerprints of the datasets of an evaluation, by name."""
-    pins = job.status.resolved
-    return {each.name: each.fingerprint for each in pins.datasets} if pins is not None else {}

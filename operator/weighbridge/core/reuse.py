@@ -28,9 +28,7 @@ def _measured_on(other: EvaluationJob, pins: Resolved, image: str) -> bool:
     status = other.status
     if status.results is None or status.results.reused_from or status.resolved is None or status.job is None:
         return False
-    theirs = {each.name: each.fingerprint for each in status.resolved.datasets}
-    ours = {each.name: each.fingerprint for each in pins.datasets}
-    same = status.resolved.model.digest == pins.model.digest and theirs == ours
+    same = status.resolved.model.digest == pins.model.digest and status.resolved.fingerprints == pins.fingerprints
     return same and status.job.image.endswith(image[image.index(_DIGEST) :]) and status.job.finished_at is not None
 
 

@@ -80,8 +80,7 @@ def _exits(owner: EvaluationJob, engines: Mapping[str, Engine]) -> Exits:
 
 def _image(pod: Mapping[str, Any] | None) -> str:
     """The image that the pod's engine really runs, with its digest; empty where the kubelet has not said."""
-    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses", ()) if pod is not None else ()
-    return next((str(each.get("imageID", "")) for each in statuses if each["name"] == ENGINE), "")
+    return str(_engine_status(pod).get("imageID", "")) if pod is not None else ""
 
 
 def still_there(pods: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -97,10 +96,16 @@ def _age(pod: Mapping[str, Any]) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
 
 
+def _engine_status(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the kubelet says of the pod's engine."""
+    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses", ())
+    return next((each for each in statuses if each["name"] == ENGINE), {})
+
+
 def _engine(pod: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state of the pod's engine."""
-    statuses: Sequence[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses", ())
-    return next((each.get("state", {}) for each in statuses if each["name"] == ENGINE), {})
+    state: Mapping[str, Any] = _engine_status(pod).get("state", {})
+    return state
 
 
 def _started(pod: Mapping[str, Any] | None, status: Mapping[str, Any]) -> datetime | None:
@@ -136,7 +141,7 @@ def is_of(pod: Mapping[str, Any], uid: str) -> bool:
 def running(pods: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
     """Uid and address of the newest pod that runs; None where none does."""
     there = [pod for pod in pods if pod.get("status", {}).get("phase") == "Running" and pod["status"].get("podIP")]
-    newest = max(there, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), default=None)
+    newest = max(there, key=_age, default=None)
     return (str(newest["metadata"]["uid"]), str(newest["status"]["podIP"])) if newest else None
 
 
@@ -189,17 +194,12 @@ def _engine_end(pods: Sequence[Mapping[str, Any]], exits: Exits) -> tuple[str, s
                     "OutOfStorage",
                     "the pod wrote more than spec.scratch, the result's space or its log allow; raise spec.scratch",
                 )
-        for container in pod.get("status", {}).get("containerStatuses", []):
-            ended = container.get("state", {}).get("terminated")
-            if container["name"] != ENGINE or not ended:
-                continue
-            code, how = ended.get("exitCode", 0), ended.get("reason", "Error")
-            if how == "OOMKilled":
-                return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
-            if code:
-                reason, what = exits.get(code, ("", ""))
-                what = what or f"the engine ended with exit code {code}"
-                return reason or "EngineFailed", f"{what}; see the log of pod {pod['metadata']['name']}"
+        ended = _engine(pod).get("terminated") or {}
+        if ended.get("reason") == "OOMKilled":
+            return "OutOfMemory", "the engine needed more memory than resources.limits.memory allows"
+        if code := ended.get("exitCode", 0):
+            reason, what = exits.get(code, ("EngineFailed", f"the engine ended with exit code {code}"))
+            return reason, f"{what}; see the log of pod {pod['metadata']['name']}"
     return None
 
 

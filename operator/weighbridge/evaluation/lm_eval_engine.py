@@ -16,8 +16,8 @@ from ..core.engines import ENDPOINTS, GENERATION, IN_PROCESS, names_a_version
 from . import lm_eval_result
 from .fetch import fetch_dataset, fetch_model
 from .lm_eval_progress import Counting
-from .output import tell_progress
-from .program import Measured, run, say
+from .output import say, tell_progress
+from .program import Measured, run
 from .refusal import Refusal
 from .served import prove_served
 from .task import EXIT_MISCONFIGURED, Task

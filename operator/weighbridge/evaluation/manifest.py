@@ -134,7 +134,7 @@ def _engine(
     evaluator = job.spec.evaluator
     container: dict[str, Any] = {
         "name": ENGINE,
-        "image": evaluator.image or engine.image or evaluator_image,
+        "image": engine.image_for(evaluator, evaluator_image),
         "imagePullPolicy": "IfNotPresent",
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108 (a directory of the pod alone)

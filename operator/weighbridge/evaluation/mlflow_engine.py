@@ -17,8 +17,8 @@ from typing import Any
 from ..core.tables import SUFFIXES
 from .fetch import fetch_dataset, fetch_model
 from .mlflow_samples import Invariants, column, groups, rouge, samples
-from .output import keep_files, tell_progress
-from .program import Measured, run, say
+from .output import keep_files, say, tell_progress
+from .program import Measured, run
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, Task, TaskDataset
 

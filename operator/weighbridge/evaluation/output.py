@@ -27,9 +27,9 @@ def keep_samples(lines: Sequence[Mapping[str, Any]]) -> None:
         with (Path(place) / SAMPLES_FILE).open("w", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(line, allow_nan=False)}\n" for line in lines[:MAX_LINES])
         if len(lines) > MAX_LINES:
-            _say(f"{len(lines) - MAX_LINES} samples left out of the report")
+            say("engine", f"{len(lines) - MAX_LINES} samples left out of the report")
     except OSError:
-        _say("the samples could not be written into the report")
+        say("engine", "the samples could not be written into the report")
 
 
 def keep_files(folder: Path, place_in_report: str) -> None:
@@ -43,7 +43,7 @@ def keep_files(folder: Path, place_in_report: str) -> None:
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, to)
     except OSError:
-        _say("files could not be copied into the report")
+        say("engine", "files could not be copied into the report")
 
 
 def tell_progress(done: int, total: int) -> None:
@@ -51,13 +51,19 @@ def tell_progress(done: int, total: int) -> None:
     if not (place := os.environ.get(PROGRESS)):
         return
     try:
-        partial = Path(place).with_suffix(".partial")
-        partial.write_text(json.dumps({"done": done, "total": total}), encoding="utf-8")
-        partial.rename(place)
+        write_whole(Path(place), json.dumps({"done": done, "total": total}))
     except OSError:
-        _say("progress could not be written")
+        say("engine", "progress could not be written")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"engine: {line}\n")
+def write_whole(path: Path, text: str) -> None:
+    """Written under another name first: nobody sees half of it. Raises OSError."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
+
+
+def say(name: str, line: str) -> None:
+    """One line in the log of the engine of that name."""
+    sys.stdout.write(f"{name}: {line}\n")
     sys.stdout.flush()

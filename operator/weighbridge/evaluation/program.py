@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .fetch import tidy_credentials
-from .output import keep_samples
+from .output import keep_samples, say, write_whole
 from .refusal import Refusal
 from .task import EXIT_MISCONFIGURED, RESULT, TASK, Task
 
@@ -49,15 +49,9 @@ def run(name: str, measure: Callable[[Task, Path], Measured]) -> int:
     }
     if measured.invariants:
         document["invariants"] = list(measured.invariants)
-    _write(result, json.dumps(document, allow_nan=False))
+    write_whole(result, json.dumps(document, allow_nan=False))
     say(name, f"{len(measured.metrics)} metrics written")
     return 0
-
-
-def say(name: str, line: str) -> None:
-    """One line in the engine's log."""
-    sys.stdout.write(f"{name}: {line}\n")
-    sys.stdout.flush()
 
 
 def _asked(environment: Mapping[str, str]) -> tuple[Task, Path]:
@@ -65,10 +59,3 @@ def _asked(environment: Mapping[str, str]) -> tuple[Task, Path]:
         return Task.model_validate_json(environment[TASK]), Path(environment[RESULT])
     except (KeyError, ValidationError) as error:
         raise Refusal(EXIT_MISCONFIGURED, f"{TASK} and {RESULT} must be set as the operator sets them") from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Written under another name first: nobody sees half of it."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(path)

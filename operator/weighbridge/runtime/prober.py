@@ -76,7 +76,7 @@ class HttpProber:
 
     async def _examine(self, address: str, probe: Probe) -> _Finding | None:
         """What is wrong with the endpoint; None where nothing is."""
-        host = f"[{address}]" if ":" in address else address
+        host = _host(address)
         who = f"Service {probe.service} at {host}" if probe.service else f"the pod at {host}"
         examination = examine(probe)
         try:
@@ -96,31 +96,37 @@ class HttpProber:
         return _Finding(f"{who}:{question.port} {silence}", wrong=False)
 
     async def _ask(self, host: str, question: Question) -> Answer:
-        if self._session is None:
-            raise RuntimeError("the prober is not open")
         url = URL(f"http://{host}:{question.port}{question.path}", encoded=True)
         method, headers = ("GET", _PLAIN) if question.body is None else ("POST", _JSON)
-        async with self._session.request(method, url, data=question.body, headers=headers, allow_redirects=False) as response:
+        async with self._opened().request(method, url, data=question.body, headers=headers, allow_redirects=False) as response:
             if response.status != 200 or not question.most:
                 return Answer(response.status)
             body = await _start(response.content, question.most + 1)
             return Answer(response.status, body[: question.most], cut=len(body) > question.most)
 
-    async def fetch(self, address: str, port: int, path: str, most: int) -> bytes | None:
-        """The start of what a pod answers to one GET, at most that many bytes; None for silence and for anything but status 200."""
-        host = f"[{address}]" if ":" in address else address
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("the prober is not open")
-        url = URL(f"http://{host}:{port}{path}", encoded=True)
+        return self._session
+
+    async def fetch(self, address: str, port: int, path: str, most: int) -> bytes | None:
+        """The start of what a pod answers to one GET, at most that many bytes; None for silence and for anything but status 200."""
+        url = URL(f"http://{_host(address)}:{port}{path}", encoded=True)
+        session = self._opened()
         try:
             async with (
                 self._gate,
                 asyncio.timeout(_SECONDS),
-                self._session.get(url, headers=_PLAIN, allow_redirects=False) as response,
+                session.get(url, headers=_PLAIN, allow_redirects=False) as response,
             ):
                 return await _start(response.content, most) if response.status == 200 else None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
             return None
+
+
+def _host(address: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{address}]" if ":" in address else address
 
 
 def _outcome(found: Iterable[_Finding | None]) -> ProbeOutcome:
