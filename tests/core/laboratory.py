@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import Metric, Results
+from weighbridge.api.results import Metric, Results
 from weighbridge.core.evaluationfacts import Earlier, EvaluationFacts, JobFacts, ResultProblem
 from weighbridge.core.evaluationjob import decide
 from weighbridge.core.facts import Known

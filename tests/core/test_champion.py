@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Evaluator, Metric, ResolvedDataset, Results
+from weighbridge.api.evaluationjob import EvaluationJobStatus, Evaluator, ResolvedDataset
 from weighbridge.api.gate import Verdict
+from weighbridge.api.results import Metric, Results
 from weighbridge.core.champion import Basis, basis, champion, comparable
 
 from .things import dataset_pin, evaluation_job, resolved, sha

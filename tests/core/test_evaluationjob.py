@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import EvaluationJobSpec, EvaluationJobStatus, Metric, Results
+from weighbridge.api.evaluationjob import EvaluationJobSpec, EvaluationJobStatus
 from weighbridge.api.report import Report
+from weighbridge.api.results import Metric, Results
 from weighbridge.core.conditions import find
 from weighbridge.core.evaluationfacts import EvaluationFacts, Heard, JobFacts, ResultProblem
 from weighbridge.core.evaluationjob import decide

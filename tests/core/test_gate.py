@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from weighbridge.api.evaluationjob import Metric
 from weighbridge.api.gate import GateRule
+from weighbridge.api.results import Metric
 from weighbridge.core.gate import judge, score
 from weighbridge.core.policy import words
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from weighbridge.api.evaluationjob import Invariant
 from weighbridge.api.gate import GateRule
+from weighbridge.api.results import Invariant
 from weighbridge.core.gate import judge, score
 from weighbridge.core.policy import policy_hash, words
 

@@ -6,8 +6,8 @@ from collections import Counter
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from weighbridge.api.evaluationjob import Comparison, Invariant, Metric
 from weighbridge.api.gate import GateRule, Verdict
+from weighbridge.api.results import Comparison, Invariant, Metric
 from weighbridge.core.champion import UNKNOWN, Champion
 from weighbridge.core.gate import judge
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from weighbridge.api.evaluationjob import Comparison, Metric
 from weighbridge.api.gate import GateLine, GateRule
+from weighbridge.api.results import Comparison, Metric
 from weighbridge.core.champion import Champion
 from weighbridge.core.gate import judge
 from weighbridge.core.policy import policy_hash, words

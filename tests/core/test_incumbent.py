@@ -7,10 +7,11 @@ import pytest
 from tests.core.test_evaluationjob import look, ready, running, with_status
 from tests.core.things import START, evaluation_job, model_version, pin, resolved
 from weighbridge.api import EvaluationJob, ModelVersion
-from weighbridge.api.evaluationjob import Champion, EvaluationJobStatus, Metric, Results
+from weighbridge.api.evaluationjob import Champion, EvaluationJobStatus
 from weighbridge.api.evaluationpod import JobState
 from weighbridge.api.gate import Verdict
 from weighbridge.api.report import Report
+from weighbridge.api.results import Metric, Results
 from weighbridge.api.versionstatus import EvaluationState, ServingState
 from weighbridge.core.incumbent import incumbent
 from weighbridge.core.names import evaluation_name

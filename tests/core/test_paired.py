@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, binomtest
 
-from weighbridge.api.evaluationjob import Comparison
+from weighbridge.api.results import Comparison
 from weighbridge.core.bounded import betting
 from weighbridge.core.paired import at_least, clopper_pearson, compare, mcnemar
 from weighbridge.core.signflip import BLOCKS, sign_flip

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from weighbridge.api.evaluationjob import Metric
 from weighbridge.api.gate import GateRule
+from weighbridge.api.results import Metric
 from weighbridge.core.gate import judge
 from weighbridge.core.policy import policy_hash
 

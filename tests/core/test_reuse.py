@@ -7,9 +7,10 @@ import pytest
 from tests.core.test_evaluationjob import look, ready
 from tests.core.things import START, dataset_pin, evaluation_job, resolved, sha
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import EvaluationJobStatus, Metric, ResolvedDataset, Results
+from weighbridge.api.evaluationjob import EvaluationJobStatus, ResolvedDataset
 from weighbridge.api.evaluationpod import JobState
 from weighbridge.api.gate import Verdict
+from weighbridge.api.results import Metric, Results
 from weighbridge.core.facts import Known
 
 DIGEST = "@sha256:" + "0" * 64

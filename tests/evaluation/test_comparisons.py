@@ -15,8 +15,8 @@ import pytest
 
 from tests.evaluation.memory import peak_of
 from tests.registries.mlflowserver import MlflowServer, running
-from weighbridge.api.evaluationjob import Comparison, Results
 from weighbridge.api.report import Report
+from weighbridge.api.results import Comparison, Results
 from weighbridge.core.paired import compare
 from weighbridge.evaluation import task
 from weighbridge.evaluation.message import read_summary

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from weighbridge.api.evaluationjob import Results
+from weighbridge.api.results import Results
 from weighbridge.evaluation import task
 from weighbridge.evaluation.reporter import read_file
 from weighbridge.evaluation.samples import MAX_LINE, MAX_LINES, SAMPLES_FILE, read_samples

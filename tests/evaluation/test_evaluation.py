@@ -14,8 +14,9 @@ from tests.evaluation.tasks import REGISTERED, dataset, hub_identity, hub_task, 
 from tests.registries.hubserver import DATASETS, MODELS, Asked, Hub, Server
 from tests.registries.mlflowserver import MlflowServer
 from weighbridge.api import ModelRegistry
-from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel, Results
+from weighbridge.api.evaluationjob import Resolved, ResolvedDataset, ResolvedModel
 from weighbridge.api.gate import Verdict
+from weighbridge.api.results import Results
 from weighbridge.core.evaluationfacts import Heard
 from weighbridge.core.gate import judge
 from weighbridge.core.pin import records_fingerprint

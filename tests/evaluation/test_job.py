@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from weighbridge.api import EvaluationJob
-from weighbridge.api.evaluationjob import Metric, Results
+from weighbridge.api.results import Metric, Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation.job import is_of, job_facts, report, still_there
 from weighbridge.evaluation.message import summary

@@ -20,7 +20,7 @@ from tests.evaluation import language
 from tests.evaluation.documents import DIGEST
 from tests.evaluation.tasks import dataset, hub_identity, hub_task
 from tests.registries.hubserver import DATASETS, MODELS, Hub, Server
-from weighbridge.api.evaluationjob import Results
+from weighbridge.api.results import Results
 from weighbridge.evaluation import lm_eval_result, task
 from weighbridge.evaluation.lm_eval_engine import measure
 from weighbridge.evaluation.lm_eval_tasks import chosen_tasks, held

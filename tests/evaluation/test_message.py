@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic.alias_generators import to_camel
 
-from weighbridge.api.evaluationjob import Comparison, Invariant, Metric, Results
 from weighbridge.api.report import Report
+from weighbridge.api.results import Comparison, Invariant, Metric, Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import result
 from weighbridge.evaluation.message import MAX_MESSAGE, read_summary, summary

@@ -17,7 +17,7 @@ import pytest
 
 from tests.evaluation.memory import peak_of
 from tests.registries.mlflowserver import MlflowServer, running
-from weighbridge.api.evaluationjob import Results
+from weighbridge.api.results import Results
 from weighbridge.evaluation import task
 from weighbridge.evaluation.folder import MAX_BYTES, FolderRefused, files_of
 from weighbridge.evaluation.message import read_summary

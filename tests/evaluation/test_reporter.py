@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from weighbridge.api.evaluationjob import Results
+from weighbridge.api.results import Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import task
 from weighbridge.evaluation.message import read_summary

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from weighbridge.api.evaluationjob import Invariant, Metric, Results
+from weighbridge.api.results import Invariant, Metric, Results
 from weighbridge.core.evaluationfacts import ResultProblem
 from weighbridge.evaluation import result
 from weighbridge.evaluation.result import MAX_DOCUMENT, ResultDocument, read_result

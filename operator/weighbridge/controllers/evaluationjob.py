@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from ..api.base import Key
-from ..api.evaluationjob import Champion, EvaluationJob, Resolved, Results
+from ..api.evaluationjob import Champion, EvaluationJob, Resolved
 from ..api.modelregistry import ModelRegistry
 from ..api.references import ModelReference
+from ..api.results import Results
 from ..core.engines import BUILT_IN, Engine
 from ..core.evaluationend import RECHECK
 from ..core.evaluationfacts import Earlier, EvaluationFacts, Heard, JobFacts, ResultProblem

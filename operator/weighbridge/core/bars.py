@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from ..api.evaluationjob import Metric
 from ..api.gate import GateRule, VerdictName
+from ..api.results import Metric
 from .policy import bar, wrong_side
 
 WORST_FIRST: tuple[VerdictName, ...] = ("Error", "Failed", "Inconclusive", "Passed")

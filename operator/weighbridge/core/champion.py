@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..api.evaluationjob import EvaluationJob, EvaluationTemplate, Evaluator, Metric, Resolved
+from ..api.evaluationjob import EvaluationJob, EvaluationTemplate, Evaluator, Resolved
+from ..api.results import Metric
 
 _ANEW = "evaluate the champion anew with the template of this evaluation"
 

@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 
 from ..api.base import seconds
-from ..api.evaluationjob import EvaluationJob, Resolved, Results
+from ..api.evaluationjob import EvaluationJob, Resolved
 from ..api.evaluationpod import JobState
 from ..api.gate import GateLine, Verdict
+from ..api.results import Results
 from .conditions import Draft, Summary, find, stamp
 from .evaluationfacts import EvaluationFacts, ResultProblem
 from .evaluationstatus import status_plan, told, validated

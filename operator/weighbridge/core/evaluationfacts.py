@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from ..api.evaluationjob import Champion, EvaluationJob, Results
+from ..api.evaluationjob import Champion, EvaluationJob
 from ..api.modelregistry import ModelRegistry
+from ..api.results import Results
 from .facts import Failed
 from .subjects import Answers
 

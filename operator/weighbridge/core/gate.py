@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..api.evaluationjob import Comparison, Invariant, Metric
 from ..api.gate import GateLine, GateRule, Verdict
+from ..api.results import Comparison, Invariant, Metric
 from .bars import WORST_FIRST, Weight, hold, named, usable
 from .champion import UNKNOWN, Champion
 from .invariants import asked, unasked

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ..api.evaluationjob import Invariant
 from ..api.gate import GateLine, GateRule, VerdictName
+from ..api.results import Invariant
 from .policy import words
 
 _MOST = 32

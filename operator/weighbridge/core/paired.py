@@ -6,8 +6,8 @@ Standard library alone: what computes this has no numpy. All p-values are one-si
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from ..api.evaluationjob import Comparison
 from ..api.gate import Direction
+from ..api.results import Comparison
 from .bounded import betting
 from .signflip import sign_flip
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
-from ..api.evaluationjob import Comparison, Metric
 from ..api.gate import GateRule, VerdictName
+from ..api.results import Comparison, Metric
 from .bars import Weight, flaw, named, uncertain
 from .champion import Champion
 

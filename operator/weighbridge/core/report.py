@@ -1,7 +1,8 @@
 """What an evaluation's status says of its full report. The numbers count whatever became of it."""
 
-from ..api.evaluationjob import EvaluationJob, Results
+from ..api.evaluationjob import EvaluationJob
 from ..api.report import Report
+from ..api.results import Results
 
 _WHY = {
     "ReportInvalid": "the engine's report holds what is not taken",

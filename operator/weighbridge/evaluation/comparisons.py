@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..api.evaluationjob import Comparison, Metric, Results
 from ..api.gate import Direction
+from ..api.results import Comparison, Metric, Results
 from ..core.paired import compare_ordered
 from .download import NO_REPORT, Unproved, read_champion
 from .order import Order

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from ..api.evaluationjob import EvaluationJob, Results
+from ..api.evaluationjob import EvaluationJob
+from ..api.results import Results
 from ..core.engines import BUILT_IN, Engine
 from ..core.evaluationfacts import JobFacts, ResultProblem
 from . import kueue

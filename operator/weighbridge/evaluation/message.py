@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from ..api.evaluationjob import Comparison, Results
 from ..api.report import Report, ReportProblem
+from ..api.results import Comparison, Results
 from ..core.evaluationfacts import ResultProblem
 from .result import (
     WRONG_SUBJECT,

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..api.evaluationjob import Results
     from ..api.report import Report
+    from ..api.results import Results
     from ..core.evaluationfacts import ResultProblem
     from .order import Order
     from .server import Server
@@ -38,7 +38,7 @@ def main() -> int:
     # Blocked before anything slow is imported: a signal to a process 1 that has no handler yet would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
-    from ..api.evaluationjob import Results
+    from ..api.results import Results
     from . import task
     from .message import summary
 

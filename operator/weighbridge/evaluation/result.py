@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from ..api.evaluationjob import Invariant, Metric, Results
+from ..api.results import Invariant, Metric, Results
 from ..core.evaluationfacts import ResultProblem
 
 MAX_DOCUMENT = 1 << 20

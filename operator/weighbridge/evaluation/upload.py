@@ -17,8 +17,8 @@ from urllib.parse import quote
 import requests
 from urllib3.exceptions import HTTPError
 
-from ..api.evaluationjob import Results
 from ..api.report import Report
+from ..api.results import Results
 from .files import NotPlain, opened
 from .folder import FolderRefused, Found, files_of
 from .order import Order
