@@ -5,6 +5,13 @@ import time
 import pytest
 
 from e2e.demo.stage import Stage
+from weighbridge.runtime.clock import now
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begun() -> float:
+    """When this run of the tests began, in seconds since 1970."""
+    return now().timestamp()
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,10 @@ class Stage:
         self.operator.run("apply", "--server-side", "--force-conflicts", "--filename", str(ROOT / "manifests" / "install.yaml"))
         self.operator.run("rollout", "restart", "deployment/weighbridge")
         self.operator.run("rollout", "status", "deployment/weighbridge", "--timeout=180s")
+        self.furnish()
+
+    def furnish(self) -> None:
+        """All of it but the operator, which is there already."""
         self.kube.apply(MANIFESTS / "namespace.yaml")
         self.say("taking an earlier story off the stage: all ModelVersions and EvaluationJobs of its namespace go")
         self._clear()
@@ -134,4 +138,9 @@ class Stage:
             ("get", "events", "--sort-by=.lastTimestamp"),
         ):
             sys.stdout.write(self.kube.run(*arguments, check=False)[-6000:] + "\n")
-        sys.stdout.write(self.operator.run("logs", "deployment/weighbridge", "--tail=40", check=False)[-8000:] + "\n")
+        sys.stdout.write("\n".join(self.operator_log(40))[-8000:] + "\n")
+
+    def operator_log(self, lines: int) -> list[str]:
+        """The last lines of each of its pods, one pod after the other; -1 for all."""
+        which = ("logs", "--selector=app.kubernetes.io/name=weighbridge", f"--tail={lines}", "--max-log-requests=10")
+        return self.operator.run(*which, check=False).splitlines()

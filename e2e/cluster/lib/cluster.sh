@@ -66,9 +66,21 @@ create_cluster() {
   touch "$FOLDER/complete"
 }
 
+# write_kind_config: with an audit log of every request of the operator's accounts (metadata only), which e2e/test_8_audit.py reads.
 write_kind_config() {
   local plain_network=false
   [[ $MODE == published ]] || plain_network=true # the built image brings a network of its own
+  cat >"$FOLDER/audit-policy.yaml" <<'YAML'
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users:
+      - system:serviceaccount:weighbridge-system:weighbridge
+      - system:serviceaccount:weighbridge-tenant:weighbridge
+  - level: None
+YAML
   cat >"$FOLDER/kind.yaml" <<YAML
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -76,10 +88,22 @@ networking:
   disableDefaultCNI: $plain_network
 nodes:
   - role: control-plane
+    extraMounts:
+      - {hostPath: "$FOLDER/audit-policy.yaml", containerPath: /etc/kubernetes/audit-policy.yaml, readOnly: true}
+kubeadmConfigPatches:
+  - |
+    kind: ClusterConfiguration
+    apiServer:
+      extraArgs:
+        audit-policy-file: /etc/kubernetes/audit-policy.yaml
+        audit-log-path: /var/log/kubernetes/audit.log
+        audit-log-maxsize: "1000"
+      extraVolumes:
+        - {name: audit-policy, hostPath: /etc/kubernetes/audit-policy.yaml, mountPath: /etc/kubernetes/audit-policy.yaml, readOnly: true, pathType: File}
+        - {name: audit-log, hostPath: /var/log/kubernetes, mountPath: /var/log/kubernetes, pathType: DirectoryOrCreate}
 YAML
   [[ $(docker info --format '{{.CgroupVersion}}') == 1 ]] || return 0
   cat >>"$FOLDER/kind.yaml" <<'YAML'
-kubeadmConfigPatches:
   - |
     kind: KubeletConfiguration
     failCgroupV1: false

@@ -1,0 +1,192 @@
+"""Delivery on the cluster: installed by Helm with its defaults, upgraded, watched by a real Prometheus, uninstalled, limited to a
+namespace."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.demo.stage import MODEL, NAMESPACE, OPERATOR_NAMESPACE, SERVER, Stage
+from e2e.demo.story import CHAPTERS, epilogue
+from e2e.helm import CHART, helm
+from e2e.kube import ROOT, Kube, condition
+from e2e.prometheus import INTERVAL, RULES, prometheus
+
+INSTALL = ("install", "weighbridge", str(CHART), "--create-namespace", "--wait", "--timeout=180s")
+TENANT, OTHER, TENANTS_OPERATOR = "weighbridge-tenant-a", "weighbridge-tenant-b", "weighbridge-tenant"
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def released() -> Iterator[Stage]:
+    """A cluster that has never heard of Weighbridge, then `helm install` with no value set."""
+    stage = Stage(time.monotonic())
+    cluster = stage.operator
+    if "modelversions" in cluster.run("api-resources", "--api-group=weighbridge.dev", "--output=name"):
+        stage.kube.run("delete", "deployment", SERVER, "--ignore-not-found")
+        cluster.run("delete", "modelversions", "--all", "--all-namespaces", f"--timeout={PATIENCE:.0f}s")
+    for manifest in ("install.yaml",):
+        cluster.run("delete", "--ignore-not-found", f"--timeout={PATIENCE:.0f}s", "--filename", str(ROOT / "manifests" / manifest))
+    helm(*INSTALL, namespace=OPERATOR_NAMESPACE)
+    stage.furnish()
+    yield stage
+    for namespace in (TENANTS_OPERATOR, TENANT, OTHER):
+        cluster.run("delete", "namespace", namespace, "--ignore-not-found", f"--timeout={PATIENCE:.0f}s")
+
+
+def test_installed_by_helm_with_defaults_the_demo_passes(released: Stage) -> None:
+    for _, chapter in CHAPTERS:
+        chapter(released)
+    epilogue(released)
+
+
+def test_an_upgrade_with_a_changed_value_touches_nothing_that_serves(released: Stage) -> None:
+    before, phases = _deployment(released), _phases(released)
+    helm("upgrade", "weighbridge", str(CHART), "--set", "log.level=debug", "--wait", "--timeout=180s", namespace=OPERATOR_NAMESPACE)
+    operator = released.operator.get("deployment", "weighbridge")
+    assert operator is not None
+    (container,) = operator["spec"]["template"]["spec"]["containers"]
+    assert {"name": "WEIGHBRIDGE_LOG_LEVEL", "value": "debug"} in container["env"]
+    # It works: what is asked of it now is done, and undone.
+    held = ("annotate", "modelversion", f"{MODEL}-3", "--overwrite")
+    released.kube.run(*held, "weighbridge.dev/hold=an upgrade")
+    released.kube.until("the hold is seen", PATIENCE, lambda: _reason(released, f"{MODEL}-3") == "Suspended")
+    released.kube.run(*held, "weighbridge.dev/hold-")
+    released.kube.until("everything is as it was", PATIENCE, lambda: _phases(released) == phases)
+    assert _deployment(released) == before
+
+
+@pytest.fixture(scope="module")
+def watched(released: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The operator, scraped by Debian's Prometheus with the shipped rules."""
+    with prometheus(tmp_path_factory.mktemp("prometheus"), OPERATOR_NAMESPACE) as found:
+        released.kube.until("Prometheus answers", 60, found.answers)
+        yield found
+
+
+def test_prometheus_scrapes_every_pod_of_the_operator_and_in_health_no_alert_is_up(released: Stage, watched: Any) -> None:
+    pods = {each["metadata"]["name"] for each in released.operator.list("pods", "--selector=app.kubernetes.io/name=weighbridge")}
+
+    def scraped() -> bool:
+        up = {each["labels"]["pod"] for each in watched.targets() if each["health"] == "up"}
+        return up == pods
+
+    released.kube.until("every pod is scraped", 60, scraped)
+    phase = f'weighbridge_modelversion_phase{{namespace="{NAMESPACE}", name="{MODEL}-3", phase="Serving"}}'
+    released.kube.until("it tells what serves", 60, lambda: watched.query(phase))
+    drifts = [each["alert"] for each in _rules() if "Drift" in each["alert"]]
+    assert len(drifts) >= 5
+    assert [name for name in drifts if watched.alerts(name)] == []
+
+
+@pytest.mark.parametrize("alert", ["WeighbridgeArtifactDrift", "WeighbridgePointerDrift"])
+def test_a_drift_made_by_hand_fires_within_its_for_and_one_scrape(released: Stage, watched: Any, alert: str) -> None:
+    (rule,) = (each for each in _rules() if each["alert"] == alert)
+    kind = alert.removeprefix("Weighbridge").removesuffix("Drift")
+    _MADE[kind](released)
+    released.kube.until(f"{kind} drift is told", PATIENCE, lambda: kind in _drifts(released))
+    told = time.monotonic()
+    limit = _seconds(rule.get("for", "0s")) + 3 * INTERVAL + 1
+
+    def firing() -> bool:
+        mine = [each for each in watched.alerts(alert) if each["labels"]["name"] == f"{MODEL}-3"]
+        return any(each["state"] == "firing" and each["labels"]["namespace"] == NAMESPACE for each in mine)
+
+    # A scrape, a look at the rules when it begins, and one when its `for` is over.
+    released.kube.until(f"{alert} fires", limit, firing)
+    released.say(f"{alert}: firing {time.monotonic() - told:.1f} s after the drift was told (for: {rule.get('for', '0s')})")
+
+
+def test_uninstall_keeps_what_people_made_and_leaves_nothing_stuck(released: Stage) -> None:
+    before, pointer = _deployment(released), released.pointer()
+    assert any(each["metadata"].get("finalizers") for each in released.kube.list("modelversions"))
+    helm("uninstall", "weighbridge", "--wait", "--timeout=180s", namespace=OPERATOR_NAMESPACE)
+    versions = released.kube.list("modelversions")
+    assert {each["metadata"]["name"] for each in versions} >= {f"{MODEL}-{number}" for number in (1, 2, 3, 4)}
+    assert [each["metadata"]["name"] for each in versions if each["metadata"].get("finalizers")] == []
+    assert (released.pointer(), _deployment(released)) == (pointer, before)
+    left = released.operator.run("get", "all,serviceaccounts,roles,rolebindings", "--output=name").splitlines()
+    assert [each for each in left if "weighbridge" in each] == []
+    released.kube.run("delete", "namespace", NAMESPACE, f"--timeout={PATIENCE:.0f}s")
+    released.operator.run("delete", "namespace", OPERATOR_NAMESPACE, f"--timeout={PATIENCE:.0f}s")
+
+
+def test_an_operator_of_one_namespace_sees_no_other(released: Stage) -> None:
+    """A tenant's own operator. The registry there is a name nobody has: that it says so shows who was looked at."""
+    cluster = released.operator
+    registry = {
+        "apiVersion": "weighbridge.dev/v1alpha1",
+        "kind": "ModelRegistry",
+        "metadata": {"name": "mlflow"},
+        "spec": {"mlflow": {"url": "http://mlflow.nosuch.svc:5000"}},
+    }
+    for name in (TENANT, OTHER):
+        cluster.run("create", "namespace", name)
+        Kube(name).run("create", "--filename=-", stdin=json.dumps(registry))
+    helm(*INSTALL, "--set", f"watchNamespaces={{{TENANT}}}", "--set", "crds.install=false", namespace=TENANTS_OPERATOR)
+    mine, others = Kube(TENANT), Kube(OTHER)
+    mine.run("wait", "modelregistry/mlflow", "--for=jsonpath={.status.conditions[0].type}", f"--timeout={PATIENCE:.0f}s")
+    assert "status" not in (others.get("modelregistry", "mlflow") or {})
+    account = f"system:serviceaccount:{TENANTS_OPERATOR}:weighbridge"
+    for verb in ("get", "list", "watch"):
+        for what in ("modelregistries", "modelversions", "secrets", "pods", "jobs"):
+            answer = others.run("auth", "can-i", verb, what, "--as", account, check=False)
+            assert answer.strip().startswith("no"), f"{verb} {what}: {answer}"
+    helm("uninstall", "weighbridge", "--wait", "--timeout=180s", namespace=TENANTS_OPERATOR)
+
+
+def _change_artifact(stage: Stage) -> None:
+    """One byte more in the smallest file of the version that serves, in MLflow's own store."""
+    program = (
+        "import pathlib; found = [p for p in pathlib.Path('/tmp/artifacts').rglob('MLmodel')]; "
+        "[p.write_text(p.read_text() + '\\n# edited by hand\\n') for p in found]; assert found"
+    )
+    stage.kube.run("exec", "deployment/mlflow", "--", "python", "-c", program)
+
+
+def _change_pointer(stage: Stage) -> None:
+    """Somebody who will not let go of it: the operator gives the target back twice, then stops and tells."""
+    for _ in range(3):
+        stage.kube.run("set", "env", f"deployment/{SERVER}", f"MODEL_URI=models:/{MODEL}/1")
+        stage.kube.until(
+            "the operator took it back, or tells", PATIENCE, lambda: stage.pointer().endswith("/3") or "Pointer" in _drifts(stage)
+        )
+
+
+_MADE = {"Artifact": _change_artifact, "Pointer": _change_pointer}
+
+
+def _rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(Path(RULES).read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"] if "alert" in rule]
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+)([smh])", text)
+    assert found
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def _drifts(stage: Stage) -> set[str]:
+    version = stage.kube.get("modelversion", f"{MODEL}-3") or {}
+    return {each["type"] for each in version.get("status", {}).get("drift", ())}
+
+
+def _deployment(stage: Stage) -> tuple[str, int]:
+    """What changes when somebody touches the serving workload."""
+    found = stage.kube.get("deployment", SERVER)
+    assert found is not None
+    return found["metadata"]["uid"], found["metadata"]["generation"]
+
+
+def _phases(stage: Stage) -> dict[str, str]:
+    return {each["metadata"]["name"]: each.get("status", {}).get("phase", "") for each in stage.kube.list("modelversions")}
+
+
+def _reason(stage: Stage, name: str) -> str:
+    return str(condition(stage.kube.get("modelversion", name) or {}, "Ready").get("reason", ""))
