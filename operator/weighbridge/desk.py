@@ -15,6 +15,7 @@ from .api.base import API_VERSION, GROUP
 from .api.modelversion import ModelVersion
 from .controllers.ports import ClusterError
 from .places import CannotTell, Misused, told
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .runtime.connection import Connection
@@ -106,11 +107,6 @@ def _read(body: Mapping[str, Any]) -> ModelVersion | None:
         return ModelVersion.model_validate(body)
     except ValidationError:
         return None
-
-
-def printable(text: str) -> str:
-    """The text without characters that move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _kubeconfig_user(environment: Mapping[str, str]) -> str:
