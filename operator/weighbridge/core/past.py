@@ -61,8 +61,8 @@ def _target(target: str, time: datetime, versions: Sequence[ModelVersion]) -> An
             gaps.append(hint)
     elif not sure:
         gaps.append("versions deleted since are not known any more: one of them may have served then")
-    if len(sure) == 1:
-        found = sure
+    if sure:  # a target is given to one at a time, and who lost it may have noticed a moment later
+        found = [max(sure, key=lambda each: each.since or time)]
     return Answer(target, tuple(found), tuple(gaps))
 
 
@@ -137,6 +137,6 @@ def _length(text: str) -> timedelta:
     days, day, rest = text.partition("d")
     if not day:
         days, rest = "0", text
-    if len(days) > 5:
-        raise ValueError("too long ago")
+    if not text or len(days) > 5:
+        raise ValueError("how long ago is written as 90m, 2h or 3d")
     return timedelta(days=int(days), seconds=seconds(rest) if rest else 0)
