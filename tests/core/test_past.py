@@ -29,9 +29,9 @@ def settled(*numbers: str) -> World:
 def test_each_version_is_found_while_it_served() -> None:
     world = settled("1", "2", "3")
     for number in "123":
-        state = world.versions[number].status.serving[0]
         entry = next(each for each in world.versions[number].status.history if each.event == "Serving")
-        ends = state.until or world.now
+        after = world.versions.get(str(int(number) + 1))
+        ends = (after.status.serving[0].repointed_at if after else None) or world.now
         for time in (entry.at, entry.at + timedelta(minutes=30), ends - SECOND):
             (served,) = ask(world, time).served
             assert (served.version, served.value, served.known) == (f"v{number}", f"models:/model/{number}", "Proved")
