@@ -1,9 +1,11 @@
-"""One ModelVersion in the cluster, with the rights of whoever types: its annotations, and what the others' status says.
+"""One ModelVersion in the cluster, with the rights of whoever types: its annotations, its evaluations, and what the others'
+status says.
 
 Refusals of the API server are told as the person at the terminal has to hear them. Must not write anything but annotations.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -12,9 +14,11 @@ import yaml
 from pydantic import ValidationError
 
 from .api.base import API_VERSION, GROUP
+from .api.evaluationjob import EvaluationJob
 from .api.modelversion import ModelVersion
 from .controllers.ports import ClusterError
 from .places import CannotTell, Misused, told
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .runtime.connection import Connection
@@ -57,6 +61,36 @@ class Desk:
             text = f"the annotation is written; this program cannot read the ModelVersion {self.name}, it is older than the CRDs"
             raise CannotTell("InvalidSpec", text) from error
 
+    async def version(self) -> ModelVersion:
+        """The version. Raises Misused, CannotTell."""
+        body = await self._get(KIND, self.name)
+        if body is None:
+            raise Misused(await self._missing())
+        if (found := _read(body)) is None:
+            raise CannotTell("InvalidSpec", f"this program cannot read the ModelVersion {self.name}, it is older than the CRDs")
+        return found
+
+    async def evaluations(self, names: Iterable[str]) -> tuple[Mapping[str, EvaluationJob], str]:
+        """The EvaluationJobs of these names that can be read, and why others cannot; empty where that is not so."""
+        found = dict[str, EvaluationJob]()
+        for name in names:
+            try:
+                body = await self._get(EvaluationJob.info.kind, name)
+            except (CannotTell, Misused) as error:
+                return found, f"{error}; what the evaluations measured is not shown"
+            if body is not None:
+                with suppress(ValidationError):
+                    found[name] = EvaluationJob.model_validate(body)
+        return found, ""
+
+    async def _get(self, kind: str, name: str) -> Mapping[str, Any] | None:
+        from .runtime.cluster import Cluster
+
+        try:
+            return await Cluster(self._connection).get(API_VERSION, kind, self._namespace, name)
+        except ClusterError as error:
+            raise self._told(error, "get", kind) from error
+
     async def versions(self) -> tuple[ModelVersion, ...]:
         """All readable versions of the namespace. Raises Misused, Refused, CannotTell."""
         from .runtime.cluster import Cluster
@@ -66,6 +100,19 @@ class Desk:
         except ClusterError as error:
             raise self._told(error, "list") from error
         return tuple(each for each in map(_read, bodies) if each is not None)
+
+    async def everywhere(self) -> tuple[ModelVersion, ...]:
+        """All readable versions of the cluster. Raises Misused, Refused, CannotTell."""
+        from .runtime.cluster import Cluster
+
+        try:
+            pages = [page async for page in Cluster(self._connection).pages(API_VERSION, KIND, None)]
+        except ClusterError as error:
+            if error.reason == "Forbidden":
+                text = "you may not list ModelVersions in all namespaces: name one with -n, or ask for a ClusterRole"
+                raise CannotTell("Forbidden", text) from error
+            raise self._told(error, "list") from error
+        return tuple(found for page in pages for each in page.items if (found := _read(each)) is not None)
 
     async def user(self) -> str:
         """Who types, as the API server knows them, or else as the kubeconfig calls them."""
@@ -88,17 +135,17 @@ class Desk:
         there = f"there are {few}" if names else "there is none in this namespace: name another one with -n"
         return f"there is no ModelVersion {self.name} in namespace {self._namespace}; {there}"
 
-    def _told(self, error: ClusterError, verb: str) -> Exception:
+    def _told(self, error: ClusterError, verb: str, kind: str = KIND) -> Exception:
         match error.reason:
             case "Forbidden":
-                text = f"you may not {verb} ModelVersions in namespace {self._namespace}"
-                text += f": ask for the right to {verb} {PLURAL}.{GROUP}"
+                text = f"you may not {verb} {kind}s in namespace {self._namespace}"
+                text += f": ask for the right to {verb} {kind.lower()}s.{GROUP}"
                 return CannotTell("Forbidden", text)
             case "AdmissionDenied" | "Invalid":
                 return Refused(printable(error.public))
             case "NotFound":
                 return Misused(error.public)
-        return told(error, f"ModelVersion {self.name}")
+        return told(error, f"{kind} {self.name}")
 
 
 def _read(body: Mapping[str, Any]) -> ModelVersion | None:
@@ -106,11 +153,6 @@ def _read(body: Mapping[str, Any]) -> ModelVersion | None:
         return ModelVersion.model_validate(body)
     except ValidationError:
         return None
-
-
-def printable(text: str) -> str:
-    """The text without characters that move a terminal's cursor."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def _kubeconfig_user(environment: Mapping[str, str]) -> str:

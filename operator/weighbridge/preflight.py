@@ -47,6 +47,33 @@ class Told:
     """See `Place.words`."""
 
 
+def add(parser: argparse.ArgumentParser, _command: str) -> None:
+    """What the command takes."""
+    parser.description = (
+        "Makes the operator's checks and says what it would decide. "
+        "Exit status: 0 would be scheduled, 1 would be refused, 3 cannot be told now, 2 wrong usage."
+    )
+    parser.add_argument(
+        "reference",
+        nargs="?",
+        metavar="REF",
+        help="models:/name/7, models:/name@alias, mlflow-datasets:/name[@digest], hf://organisation/name[@revision], "
+        "hf://datasets/organisation/name[@revision][/file], or evaluationjob/NAME",
+    )
+    parser.add_argument(
+        "-f", "--file", metavar="FILE", help="an EvaluationJob or a ModelVersion as YAML or JSON; - reads it from standard input"
+    )
+    parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the file's, else the kubeconfig's)")
+    parser.add_argument(
+        "--registry",
+        metavar="NAME",
+        help="ask the ModelRegistry of this name, with what evaluation pods would get; without it, MLFLOW_TRACKING_URI with "
+        "MLFLOW_TRACKING_TOKEN or _USERNAME and _PASSWORD, or HF_ENDPOINT with HF_TOKEN, and no cluster",
+    )
+    parser.add_argument("--unsafe-formats", choices=("Allow", "Refuse"), help="decide as if the ModelRegistry said so")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+
+
 def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     try:

@@ -21,9 +21,10 @@ from .api.modelversion import ModelVersion
 from .core.conditions import find
 from .core.election import claim, suspended, winner
 from .core.stages import HOLDING, standing, target_name
-from .desk import PLURAL, Desk, Refused, printable
+from .desk import PLURAL, Desk, Refused
 from .places import CannotTell, Misused, connected
 from .runtime.clock import now
+from .terminal import printable
 
 _DONE, _REFUSED, _MISUSED, _UNKNOWN = 0, 1, 2, 3
 _STORED = tuple(f"{each}/" for each in ("mver", "modelversion", PLURAL, f"{PLURAL}.{GROUP}"))
@@ -31,6 +32,17 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 _LONGEST = 500
 _LOOK = 0.5
 """Seconds between two looks at what comes of a request."""
+_ENDS = "Exit status: 0 done, 1 refused, 3 cannot be told now, 2 wrong usage."
+_DESCRIPTIONS: Mapping[str, str] = {
+    "rollback": "Asks the operator to take every target away from a version and to give it to the newest other one that may serve, "
+    "and tells what comes of it. It needs neither Git nor the registry. "
+    f"{_ENDS.replace('1 refused', '1 no other version may serve, or refused')}",
+    "retry": f"Asks the operator to forget what was seen of a version, and to try it again. {_ENDS}",
+    "re-evaluate": "Asks the operator to make every evaluation of a version again. Until they are done the verdicts before count; "
+    f"a failed one takes the version's targets away. {_ENDS}",
+    "hold": f"Stops every change for a version, rollbacks too. {_ENDS}",
+    "release": f"Ends what `weighbridge hold` began. {_ENDS}",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,21 @@ class Answer:
     """One stable word."""
     message: str
     details: Mapping[str, Any]
+
+
+def add(parser: argparse.ArgumentParser, command: str) -> None:
+    """What one of the commands takes."""
+    parser.description = _DESCRIPTIONS[command]
+    parser.add_argument("name", metavar="NAME", help="name of the ModelVersion; mver/NAME will do")
+    parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's)")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+    if command in {"rollback", "hold"}:
+        parser.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in status and Events")
+        parser.add_argument("--by", metavar="WHO", help="who asks (default: the user the API server takes you for)")
+    elif command in {"retry", "re-evaluate"}:
+        parser.add_argument("--reason", metavar="TEXT", help="why")
+    if command == "rollback":
+        parser.add_argument("--timeout", metavar="TIME", default="60s", help="how long to wait for what comes of it (default: 60s)")
 
 
 def main(options: argparse.Namespace) -> int:

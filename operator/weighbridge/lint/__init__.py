@@ -1,0 +1,1 @@
+"""`weighbridge lint`: files of our kinds, checked without a cluster."""

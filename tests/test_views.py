@@ -1,0 +1,256 @@
+"""`weighbridge status`, `why` and `at` as people type them, on a real API server that holds what the real decisions said."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RealServer
+from tests.core.things import START
+from tests.core.world import Behaviour, World
+from tests.test_reasons import _explained
+from weighbridge.api.annotations import HOLD
+from weighbridge.api.base import API_VERSION
+from weighbridge.cli import main
+from weighbridge.runtime.cluster import Cluster
+from weighbridge.runtime.connection import Connection
+
+TARGET = "Deployment/server"
+VERSIONS = "modelversions"
+JOBS = "evaluationjobs"
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        return dict(json.loads(self.out))
+
+
+Type = Callable[..., Awaitable[Said]]
+
+
+@pytest.fixture
+def typed(api_server: RealServer, namespace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
+    """Types a command in a terminal with an administrator's kubeconfig, for the test's namespace."""
+    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
+
+    async def typed(*arguments: str, kubeconfig: Path | None = None, everywhere: bool = False) -> Said:
+        if kubeconfig is not None:
+            monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        capsys.readouterr()
+        try:
+            code = await asyncio.to_thread(main, [*arguments, *([] if everywhere else ["-n", namespace])])
+        except SystemExit as error:  # argparse
+            code = int(error.code or 0)
+        told = capsys.readouterr()
+        return Said(code, told.out, told.err)
+
+    return typed
+
+
+class Stage:
+    """Brings a small world, in which the real decisions were made, into the API server as it is."""
+
+    def __init__(self, connection: Connection, namespace: str) -> None:
+        self.connection, self.namespace = connection, namespace
+
+    async def bring(self, world: World) -> None:
+        for kind, things in (("ModelVersion", world.versions), ("EvaluationJob", world.evaluations)):
+            for thing in things.values():
+                made = thing.to_json()
+                metadata = {"name": thing.metadata.name, "namespace": self.namespace, "annotations": thing.metadata.annotations}
+                spec = made["spec"]
+                for each in [spec, *(each["template"] for each in spec.get("evaluations", []))]:
+                    if "gate" in each:  # the small world's evaluations are smaller than the schema lets them be
+                        each["evaluator"] = {"engine": "container", "image": "engine:1"}
+                await self._put({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}, made["status"])
+
+    async def _put(self, body: dict[str, Any], status: Mapping[str, Any]) -> None:
+        await Cluster(self.connection).create(body)
+        where = f"/apis/{API_VERSION}/namespaces/{self.namespace}/{body['kind'].lower()}s/{body['metadata']['name']}/status"
+        await self.connection.request("PATCH", where, body={"status": status}, content_type="application/merge-patch+json")
+
+
+@pytest.fixture
+def stage(connection: Connection, namespace: str) -> Stage:
+    return Stage(connection, namespace)
+
+
+def settled(*numbers: str, **behaviours: Behaviour) -> World:
+    """A world at rest with these versions; those that are not said otherwise are good."""
+    world = World({number: behaviours.get(f"v{number}", Behaviour()) for number in numbers})
+    for number in numbers:
+        world.apply(number)
+        world.settle()
+    return world
+
+
+def steps(said: Said) -> list[tuple[str, str, str]]:
+    return [(each["name"], each["state"], each["reason"]) for each in said.document["steps"]]
+
+
+async def test_what_serves_is_told_to_its_end(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", "2"))
+    said = await typed("why", "mver/v2", "-o", "json")
+    assert (said.code, said.err) == (0, "")
+    assert steps(said) == [
+        ("Resolved", "Passed", "Pinned"),
+        ("Lineage", "Passed", "NothingRequired"),
+        ("Evaluation holdout", "Passed", "GatePassed"),
+        (f"Election {TARGET}", "Passed", "Electing"),
+        (f"Pointer {TARGET}", "Passed", "Repointing"),
+        (f"Proof {TARGET}", "Passed", "Proved"),
+        ("Write-back", "Passed", "Synced"),
+        ("Drift", "Passed", "NoDrift"),
+    ]
+    assert (said.document["keepsBack"], said.document["next"]) == (None, "")
+    assert {each["reason"] for each in said.document["steps"]} <= _explained()
+
+
+async def test_what_stands_by_is_told_who_goes_before_it_and_why(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", "2"))
+    said = await typed("why", "v1")
+    assert said.code == 1
+    lines = said.out.splitlines()
+    blocked = next(line for line in lines if line.startswith("BLOCKS"))
+    assert f"Election {TARGET}  Superseded" in blocked
+    assert "v2 goes before it (registered 2026-01-01T12:02:00Z; this one: registered 2026-01-01T12:01:00Z)" in blocked
+    assert "        1. v2 wins (registered 2026-01-01T12:02:00Z): Serving" in lines
+    assert "        2. v1 may serve (registered 2026-01-01T12:01:00Z): Ready" in lines
+    assert lines[-1].endswith(f"`weighbridge rollback v2 -n {stage.namespace} --reason WHY`")
+
+
+async def test_a_failed_gate_ends_the_chain(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", "2", v2=Behaviour(good=False)))
+    said = await typed("why", "v2", "-o", "json")
+    assert (said.code, steps(said)[-1]) == (1, ("Evaluation holdout", "Blocked", "GateFailed"))
+    assert "describe evaljob v2-holdout-" in said.document["next"]
+    assert f"`weighbridge re-evaluate v2 -n {stage.namespace}`" in said.document["next"]
+
+
+async def test_what_crashed_is_told_with_its_rejection(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", "2", v2=Behaviour(crashes=True)))
+    said = await typed("why", "v2", "-o", "json")
+    assert (said.code, steps(said)[-1]) == (1, (f"Election {TARGET}", "Blocked", "RolledBack"))
+    assert "RolloutFailed" in said.document["keepsBack"]["message"]
+    assert "pod server-1 crashed" in said.document["keepsBack"]["message"]
+    assert said.document["next"] == f"`weighbridge retry v2 -n {stage.namespace}`"
+    shown = await typed("status", "v2")
+    assert "RolloutFailed: pod server-1 crashed" in shown.out
+
+
+async def test_one_that_waits_for_its_turn_names_the_version_before_it(stage: Stage, typed: Type) -> None:
+    world = World({number: Behaviour() for number in "12"})
+    for number in "12":
+        world.apply(number)
+    for _ in range(3):  # pinned; the newer one is weighed first
+        for number in "21":
+            world.reconcile(number)
+    await stage.bring(world)
+    said = await typed("why", "v1", "-o", "json")
+    assert (said.code, steps(said)[-1]) == (3, ("Evaluation holdout", "Waiting", "EvaluationPending"))
+    assert said.document["next"] == f"`weighbridge why v2 -n {stage.namespace}`"
+    running = await typed("why", "v2", "-o", "json")
+    assert (running.code, steps(running)[-1]) == (3, ("Evaluation holdout", "Waiting", "EvaluationRunning"))
+
+
+async def test_what_is_not_in_the_registry_gets_the_command_that_asks_it(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", v1=Behaviour(exists=False)))
+    said = await typed("why", "v1", "-o", "json")
+    assert (said.code, steps(said)) == (1, [("Resolved", "Blocked", "VersionNotFound")])
+    assert said.document["next"] == f"`weighbridge preflight models:/model/1 --registry mlflow -n {stage.namespace}`"
+
+
+async def test_a_hold_is_told_first_and_a_spec_nobody_looked_at(stage: Stage, typed: Type) -> None:
+    world = settled("1")
+    await stage.bring(world)
+    patch = {"metadata": {"annotations": {HOLD: "audit"}}, "spec": {"precedence": 3}}
+    await Cluster(stage.connection).merge(API_VERSION, "ModelVersion", stage.namespace, "v1", patch)
+    said = await typed("why", "v1", "-o", "json")
+    assert [each[::2] for each in steps(said)][:2] == [("Operator", "NotObserved"), ("Hold", "Suspended")]
+    assert said.document["keepsBack"]["message"].startswith("on hold: audit")
+    assert said.document["next"] == f"`weighbridge release v1 -n {stage.namespace}`"
+
+
+async def test_status_is_a_tree(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1", "2", "3", v3=Behaviour(good=False)))
+    many = await typed("status")
+    assert (many.code, many.err) == (0, "")
+    lines = many.out.splitlines()
+    assert "v2  model 2  Production  Serving" in lines
+    assert "v1  model 1  Production  Superseded" in lines
+    assert "v3  model 3  Production  Refused  GateFailed" in lines
+    assert "  evaluation holdout: Failed  accuracy 0.5  (bar: accuracy at least 0.9)" in lines
+    assert "  evaluation holdout: Passed  accuracy 0.95  (bar: accuracy at least 0.9)" in lines
+    assert any(line.startswith(f"  {TARGET}: Serving since 2026-01-01T13:") for line in lines)
+    one = await typed("status", "v2")
+    assert "    wished models:/model/2, observed models:/model/2" in one.out
+    assert "    alias champion" in one.out
+    assert "  way back: StandbyReady: v1 could take Deployment/server over" in one.out
+    found = (await typed("status", "v2", "-o", "json")).document["versions"][0]
+    assert (found["evaluations"][0]["verdict"], found["targets"][0]["state"]) == ("Passed", "Serving")
+    assert (found["registry"]["alias"], found["wayBack"]["reason"]) == ("champion", "StandbyReady")
+    everywhere = await typed("status", "-A", everywhere=True)
+    assert f"{stage.namespace}/v2  model 2  Production  Serving" in everywhere.out
+    assert (await typed("status", "-A")).code == 2, "-A with -n"
+
+
+async def test_text_of_others_moves_no_cursor(stage: Stage, typed: Type) -> None:
+    world = settled("1")
+    version = world.versions["1"]
+    conditions = tuple(
+        each.model_copy(update={"message": "gone\x1b[2J"}) if each.type == "InSync" else each for each in version.status.conditions
+    )
+    drift = {"type": "Pointer", "message": "by\x1b[2J\nme", "since": START}
+    status = type(version.status).model_validate({**version.status.model_dump(), "conditions": conditions, "drift": [drift]})
+    world.versions["1"] = version.model_copy(update={"status": status})
+    await stage.bring(world)
+    for command in (("status",), ("status", "v1"), ("why", "v1")):
+        said = await typed(*command)
+        assert "\x1b" not in said.out
+        assert "by?[2J?me" in said.out
+
+
+async def test_what_served_then(stage: Stage, typed: Type) -> None:
+    """Version 1 served, then version 2; the API server made both objects just now, so they are asked for by what they remember."""
+    world = settled("1", "2")
+    one, two = (world.versions[number].status.serving[0] for number in "12")
+    assert one.until is not None
+    assert one.repointed_at is not None
+    assert two.since is not None
+    await stage.bring(world)
+    said = await typed("at", (one.until - timedelta(seconds=1)).isoformat(), "-o", "json")
+    # The objects are younger than the time asked for.
+    assert (said.code, said.document["targets"][0]["served"]) == (3, [])
+    assert any("versions deleted since are not known" in gap for gap in said.document["targets"][0]["notKnown"])
+
+
+async def test_times_as_people_write_them(stage: Stage, typed: Type) -> None:
+    await stage.bring(settled("1"))
+    now = await typed("at", "-0h1s", TARGET)
+    assert now.code in (0, 3)
+    for wrong in ("yesterday", "-2", "2h", "2026-13-01"):
+        said = await typed("at", wrong)
+        assert (said.code, "is no time" in said.err) == (2, True), wrong
+    assert (await typed("at", "2999-01-01T00:00:00Z")).code == 2
+    assert "there are Deployment/server" in (await typed("at", "-1h", "Deployment/other")).err
+
+
+async def test_nothing_there_is_told(typed: Type, tmp_path: Path, namespace: str) -> None:
+    assert (await typed("status")).out == f"there is no ModelVersion in namespace {namespace}\n"
+    for command in (("status", "v9"), ("why", "v9")):
+        said = await typed(*command)
+        assert (said.code, "there is no ModelVersion v9" in said.err) == (2, True)
+    assert (await typed("why", "../x")).code == 2
+    missing = await typed("status", kubeconfig=tmp_path / "none")
+    assert (missing.code, "check KUBECONFIG" in missing.err) == (2, True)
