@@ -95,10 +95,11 @@ def _run(options: argparse.Namespace) -> int:
     from .runtime import logs
     from .runtime.connection import Surroundings
     from .runtime.process import run
+    from .runtime.tracing import tracer
 
     logs.configure(settings.log_format, settings.log_level)
     try:
-        uvloop.run(run(settings, Surroundings(os.environ.get("KUBECONFIG"), os.environ.get("POD_NAMESPACE"))))
+        uvloop.run(run(settings, Surroundings(os.environ.get("KUBECONFIG"), os.environ.get("POD_NAMESPACE")), tracer(os.environ)))
     except ClusterError as error:
         return _fail(error.public)
     except EngineBroken as error:

@@ -22,6 +22,7 @@ from weighbridge.runtime.news import News, group_of
 from weighbridge.runtime.queue import Priority, Queue
 from weighbridge.runtime.reconciler import Reconciler
 from weighbridge.runtime.store import ObjectStore
+from weighbridge.runtime.tracing import OFF, Tracer
 
 Decision = Callable[[ModelRegistry, Failed | None], Plan]
 
@@ -66,7 +67,7 @@ class Orders:
 class Bench:
     """The parts, wired as in `runtime.process`, with one difference: passes run when the test says so."""
 
-    def __init__(self, connection: Connection, namespace: str, controller: Scripted) -> None:
+    def __init__(self, connection: Connection, namespace: str, controller: Scripted, tracer: Tracer = OFF) -> None:
         self.namespace, self.controller = namespace, controller
         self.leads = True
         self.cluster = Cluster(connection, lambda: self.leads)
@@ -83,6 +84,7 @@ class Bench:
             queue=self.queue,
             news=self.news,
             metrics=self.metrics,
+            tracer=tracer,
         )
         self.recorder = Recorder(self.cluster, "bench", now)
         self.reconciler = Reconciler(
@@ -96,6 +98,7 @@ class Bench:
             metrics=self.metrics,
             ports=Ports(self.store, self.cluster, None, None, None, now, lambda _: None),  # type: ignore[arg-type]
             may_write=lambda: self.leads,
+            tracer=tracer,
         )
 
     async def create(self, name: str = "mlflow", **spec: Any) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import asyncio
 import base64
 import json
 import logging
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -19,11 +20,13 @@ import aiohttp
 import pytest
 from tests.conftest import RealServer
 from tests.registries.oddserver import Answer, OddServer, odd, raw, reply
+from tests.runtime.collector import collector
 
 from weighbridge.api.base import API_VERSION
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Surroundings
 from weighbridge.runtime.process import controllers_for, operator
+from weighbridge.runtime.tracing import tracer
 from weighbridge.settings import read
 
 MARK = "canary4711"
@@ -191,8 +194,8 @@ class Site:
             "leader_election": "false",
             "reporter_image": "reporter:1",
         }
-        settings = read({}, flags)
-        async with operator(settings, Surroundings(self._kubeconfig, self.namespace), controllers_for(settings)):
+        settings, surroundings = read({}, flags), Surroundings(self._kubeconfig, self.namespace)
+        async with operator(settings, surroundings, controllers_for(settings), tracer(os.environ)):
             yield
 
     async def objects(self) -> list[Mapping[str, Any]]:
@@ -248,15 +251,23 @@ def test_the_search_finds_what_is_hidden() -> None:
 
 
 async def test_nothing_that_is_secret_is_told_whatever_registries_say(
-    api_server: RealServer, cluster: Cluster, namespace: str, said: Everything, capfd: pytest.CaptureFixture[str]
+    api_server: RealServer,
+    cluster: Cluster,
+    namespace: str,
+    said: Everything,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site = Site(cluster, namespace, str(api_server.kubeconfig))
     servers = dict[str, OddServer]()
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         for kind in KINDS:
             for fault, answer in RUDE.items():
                 server = servers[f"{kind.name}-{fault}"] = stack.enter_context(odd(answer))
                 await site.add(kind, fault, server.url)
+        spans = await stack.enter_async_context(collector())
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", spans.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer%20{MARK}-collector,not a header {MARK}")
         async with site.operated():
             await site.settled(3 * len(servers))
             refused = [
@@ -267,6 +278,7 @@ async def test_nothing_that_is_secret_is_told_whatever_registries_say(
                 for headers in ({"X-Webhook-Secret": f"{MARK}-hook-{name}"}, {"X-MLflow-Signature": f"v1,{MARK}"})
             ]
             told = await site.told()
+    told["spans"] = spans.text()
     told |= {"webhooks": " ".join(refused), "log": "\n".join(said.lines), "terminal": "".join(capfd.readouterr())}
 
     for name, server in servers.items():
@@ -277,5 +289,8 @@ async def test_nothing_that_is_secret_is_told_whatever_registries_say(
     assert len(said.lines) > len(servers), "the log is listened to"
     assert json.loads(told["events"]), "there are Events to search"
     assert json.loads(told["jobs"]) == []
+    assert hidden(spans.headers[0]["Authorization"]), "the collector is sent its own"
+    assert "Unauthorized" in told["spans"]
+    assert "registry model" in told["spans"]
     leaks = {where: hidden(text) for where, text in told.items()}
     assert not any(leaks.values()), "\n".join(f"{where}: {leak}" for where, each in leaks.items() for leak in each[:20])

@@ -6,6 +6,7 @@ writes it.
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from ..api.base import API_VERSION, seconds
@@ -34,6 +35,8 @@ _OF_THE_JOB = {"queueName", "queuePriorityClassName"}
 """What spec.scheduling says of the Job, not of its pod."""
 _FILES = {RESULT: f"{_SHARED}/result.json", REPORT: f"{_SHARED}/report", PROGRESS: f"{_SHARED}/progress.json"}
 """What engine and reporter share."""
+TRACEPARENT = "TRACEPARENT"
+"""Variable of the engine, where traces are on (W3C Trace Context)."""
 PORT = 8090
 """Where the reporter tells how far the engine is."""
 _GRACE, _GRACE_WITH_REPORT = 30, 300
@@ -108,6 +111,16 @@ def job_manifest(
         }
         | ({"suspend": True} if spec.scheduling.queue_name else {}),
     }
+
+
+def traced(manifest: Mapping[str, Any], traceparent: str) -> Mapping[str, Any]:
+    """The same Job, whose engine may go on with a trace; itself where there is none. What it is called does not depend on that."""
+    if not traceparent:
+        return manifest
+    job = deepcopy(dict(manifest))
+    for container in job["spec"]["template"]["spec"]["containers"]:
+        container["env"].append({"name": TRACEPARENT, "value": traceparent})
+    return job
 
 
 def _queue(job: EvaluationJob) -> dict[str, str]:

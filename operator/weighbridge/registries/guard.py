@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 from ..api.base import Key, seconds
@@ -23,12 +24,15 @@ from .base import REQUESTS_PER_QUESTION, Registry, RegistryFailed
 from .bulkhead import Bulkhead
 from .connections import connect as connect_by_spec
 from .credentials import Credentials
-from .line import Line, Observer, Role
+from .line import Line, Role
 from .rate import NORMAL, Limit
 
 Secrets: TypeAlias = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
 """Reads a Secret by namespace and name; None where there is none."""
 Connect: TypeAlias = Callable[[ModelRegistry, Credentials | None, tuple[Network, ...], Callable[[], bool]], Registry]
+
+Observer: TypeAlias = Callable[[str, str, str, float], None]
+"""Told of every call: kind of registry, operation, outcome (`Known` or the reason), seconds."""
 
 _SECRET_AGE = timedelta(seconds=30)
 _UNUSED = timedelta(hours=1)
@@ -61,9 +65,8 @@ class GuardedRegistries:
         connect: Connect = connect_by_spec,
         limit: Limit = NORMAL,
     ) -> None:
-        """`allow`: networks whose addresses would else be refused. `observe` is told of every call (operation, outcome, seconds).
-        `may_write` is asked right before every write. `connect` makes an adapter; it runs in a thread. `limit` is each
-        registry's."""
+        """`allow`: networks whose addresses would else be refused. `observe` is told of every call. `may_write` is asked right
+        before every write. `connect` makes an adapter; it runs in a thread. `limit` is each registry's."""
         self._read_secret, self._wake, self._now = secrets, wake, now
         self._allow, self._observe, self._may_write, self._connect = allow, observe, may_write, connect
         self._limit = limit
@@ -132,7 +135,7 @@ class GuardedRegistries:
             credentials,
             lambda found: self._connect(registry, found, self._allow, self._may_write),
             self._now,
-            self._observe,
+            partial(self._observe, registry.spec.kind),
             deadline=seconds(registry.spec.request_timeout) * REQUESTS_PER_QUESTION + _GRACE,
             limit=self._limit,
         )

@@ -15,6 +15,7 @@ from ..api.modelversion import FINALIZER
 from ..controllers.ports import ClusterError
 from ..core.facts import WriteOrder
 from ..core.plan import Action, Create, Delete, Repoint, SetFinalizer, Wake, WriteRegistry
+from ..evaluation.manifest import traced
 from ..serving.base import Patch
 from ..serving.targets import adapter
 from . import logs
@@ -25,6 +26,7 @@ from .queue import Priority, Queue
 from .refusal import AlreadyExists, NotFound
 from .rollbacks import reason
 from .store import ObjectStore
+from .tracing import OFF, Tracer
 
 _MANAGED_BY = ("app.kubernetes.io/managed-by", "weighbridge")
 
@@ -51,15 +53,19 @@ class Actions:
         queue: Queue[Key],
         news: News,
         metrics: Metrics,
+        tracer: Tracer = OFF,
     ) -> None:
         self._cluster, self._registries, self._store = cluster, registries, store
-        self._queue, self._news, self._metrics = queue, news, metrics
+        self._queue, self._news, self._metrics, self._tracer = queue, news, metrics, tracer
 
     async def run(self, action: Action, resource: Resource, started: float) -> None:
         """Carries out one action for the resource in a pass that started then (monotonic seconds). Raises ActionFailed and the
         other `ClusterError`s."""
         namespace = resource.metadata.namespace
         match action:
+            case Create({"kind": "Job"} as manifest):
+                with self._tracer.span("evaluation", {"weighbridge.job": manifest["metadata"]["name"]}):
+                    await self._create(traced(manifest, self._tracer.traceparent()), resource)
             case Create(manifest):
                 await self._create(manifest, resource)
             case Delete(api_version, kind, name, uid):
@@ -90,17 +96,21 @@ class Actions:
         self._news.seen(body, Priority.FRESH)
 
     async def _repoint(self, action: Repoint, resource: Resource, started: float) -> None:
-        for patch in adapter(action.target).patches(action):
-            await self._send(patch, resource.metadata.namespace)
+        target = f"{action.target.kind}/{action.target.name}"
+        why = reason(action, resource, self._store) if action.cause == "Rollback" else ""
+        about = {"weighbridge.target": target} | ({"weighbridge.reason": why} if why else {})
+        with self._tracer.span(action.cause.lower(), about):
+            for patch in adapter(action.target).patches(action):
+                await self._send(patch, resource.metadata.namespace)
         seconds = time.monotonic() - started
-        if action.cause == "Rollback":
-            self._metrics.rolled_back(reason(action, resource, self._store), seconds)
+        if why:
+            self._metrics.rolled_back(why, seconds)
         logs.event(
             logging.INFO,
             action.cause.lower(),
             seconds=round(seconds, 4),
             namespace=resource.metadata.namespace,
-            target=f"{action.target.kind}/{action.target.name}",
+            target=target,
             version=action.value,
             by=resource.metadata.name,
         )

@@ -8,6 +8,7 @@ and a time limit. Trouble leaves as `ClusterError` with public text; it must not
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from .. import __version__
 from ..controllers.ports import ClusterError
-from .refusal import Unavailable, refusal
+from .refusal import Unavailable, refusal, subject
+from .tracing import OFF, Span, Tracer
 
 TIMEOUT = 10.0
 """Seconds for one request; no request of ours is longer than a page of a list."""
+_VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
+"""What writes are called in roles."""
 _TOKEN_FILE = Path(SERVICE_TOKEN_FILENAME)
 _NAMESPACE_FILE = _TOKEN_FILE.with_name("namespace")
 
@@ -91,8 +95,8 @@ class Surroundings:
 class Connection:
     """Sends requests; opens itself on the first one and again, with fresh credentials, when they are not taken any more."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
+    def __init__(self, surroundings: Surroundings, tracer: Tracer = OFF) -> None:
+        self._surroundings, self._tracer = surroundings, tracer
         self._client: Any = None
         self._opening = asyncio.Lock()
 
@@ -122,20 +126,29 @@ class Connection:
             response = await client.call_api(method, url, all_headers, payload, _request_timeout=limit)
             return response, await response.read()
 
-        client = await self._open()
-        try:
-            response, data = await send(client)
-            if response.status == 401:
-                # The request was not processed, so sending any verb again is safe.
-                response, data = await send(await self._reopen(client))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unavailable("ApiServerUnavailable", "the API server does not answer") from error
-        answer = _json(data)
-        if not 200 <= response.status < 300:
-            raise refusal(response.status, answer or {}, response.headers.get("Retry-After"), method, path)
-        if answer is None:
-            raise Unavailable("ApiServerUnavailable", "the API server sent something that is not JSON")
-        return answer
+        with self._span(method, path) as span:
+            client = await self._open()
+            try:
+                response, data = await send(client)
+                if response.status == 401:
+                    # The request was not processed, so sending any verb again is safe.
+                    response, data = await send(await self._reopen(client))
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                raise Unavailable("ApiServerUnavailable", "the API server does not answer") from error
+            span.tell({"http.response.status_code": response.status})
+            answer = _json(data)
+            if not 200 <= response.status < 300:
+                raise refusal(response.status, answer or {}, response.headers.get("Retry-After"), method, path)
+            if answer is None:
+                raise Unavailable("ApiServerUnavailable", "the API server sent something that is not JSON")
+            return answer
+
+    def _span(self, method: str, path: str) -> AbstractContextManager[Span]:
+        if method not in _VERBS:
+            return OFF.span("", {})
+        verb, what = _VERBS[method], subject(path)
+        about = {"weighbridge.verb": verb, "weighbridge.resource": what.resource, "weighbridge.name": what.name}
+        return self._tracer.span(f"{verb} {what.resource}", {**about, "k8s.namespace.name": what.namespace})
 
     async def _open(self) -> Any:
         async with self._opening:

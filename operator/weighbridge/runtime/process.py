@@ -19,7 +19,7 @@ from ..controllers.modelregistry import ModelRegistryController
 from ..controllers.modelversion import ModelVersionController
 from ..controllers.ports import ClusterError, Controller, Ports
 from ..evaluation.engines import installed
-from ..registries.guard import GuardedRegistries
+from ..registries.guard import GuardedRegistries, Observer
 from ..settings import Settings
 from . import endpoints, inbound, logs
 from .actions import Actions
@@ -40,6 +40,7 @@ from .reconciler import Reconciler
 from .secrets import Secrets
 from .store import ObjectStore
 from .sweep import Sweep
+from .tracing import OFF, Tracer
 from .watch import Event, Watch
 from .webhooks import Webhooks
 
@@ -58,7 +59,7 @@ def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
     )
 
 
-async def run(settings: Settings, surroundings: Surroundings) -> None:
+async def run(settings: Settings, surroundings: Surroundings, tracer: Tracer = OFF) -> None:
     """Runs the operator until SIGTERM or SIGINT. Raises ClusterError where the surroundings name no cluster, OSError where an
     address to listen on is taken."""
     stop = asyncio.Event()
@@ -67,7 +68,7 @@ async def run(settings: Settings, surroundings: Surroundings) -> None:
     sys.setswitchinterval(_TURN)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with operator(settings, surroundings, controllers_for(settings)) as failed:
+    async with operator(settings, surroundings, controllers_for(settings), tracer) as failed:
         stopping = loop.create_task(stop.wait())
         ends: tuple[asyncio.Future[Any], ...] = (stopping, failed)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -79,7 +80,7 @@ async def run(settings: Settings, surroundings: Surroundings) -> None:
 
 @asynccontextmanager
 async def operator(
-    settings: Settings, surroundings: Surroundings, controllers: tuple[Controller[Any, Any], ...]
+    settings: Settings, surroundings: Surroundings, controllers: tuple[Controller[Any, Any], ...], tracer: Tracer = OFF
 ) -> AsyncIterator["asyncio.Future[None]"]:
     """A running operator; gives a future that ends only if a part of it broke. Left, it has stopped and released the lease."""
     by_kind: Mapping[str, Controller[Any, Any]] = {controller.kind.info.kind: controller for controller in controllers}
@@ -90,7 +91,8 @@ async def operator(
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
     async with AsyncExitStack() as stack:
-        connection = Connection(surroundings)
+        stack.push_async_callback(tracer.close)
+        connection = Connection(surroundings, tracer)
         stack.push_async_callback(connection.close)
         reader = Cluster(connection)
         sweep = Sweep(reader, store, queue, news, settings.namespaces)
@@ -121,7 +123,7 @@ async def operator(
             queue.add,
             now,
             allow=settings.allow_addresses,
-            observe=metrics.registry_request,
+            observe=_observer(metrics, tracer),
             may_write=may_write,
         )
         stack.push_async_callback(registries.close)
@@ -149,6 +151,7 @@ async def operator(
             queue=queue,
             news=news,
             metrics=metrics,
+            tracer=tracer,
         )
         recorder = Recorder(cluster, identity, now)
         reconciler = Reconciler(
@@ -160,6 +163,7 @@ async def operator(
             actions=actions,
             recorder=recorder,
             metrics=metrics,
+            tracer=tracer,
             ports=Ports(store, cluster, registries, probes, progress, now, lambda _: None),
             may_write=may_write,
         )
@@ -188,6 +192,17 @@ async def operator(
             yield failed
         if settings.leader_election:
             await leader.release()
+
+
+def _observer(metrics: Metrics, tracer: Tracer) -> Observer:
+    """Takes down every call to a registry."""
+
+    def observe(kind: str, operation: str, outcome: str, seconds: float) -> None:
+        metrics.registry_request(operation, outcome, seconds)
+        about = {"weighbridge.registry": kind, "weighbridge.operation": operation, "weighbridge.outcome": outcome}
+        tracer.ended(f"registry {operation}", seconds, about, failed="" if outcome == "Known" else outcome)
+
+    return observe
 
 
 def _after(sweep: Sweep, workers: list[Callable[[], Awaitable[None]]]) -> Callable[[], Awaitable[None]]:

@@ -55,7 +55,7 @@ class Queue(Generic[K]):
         self._lane: list[tuple[Priority, int, K, Hashable]] = []
         self._parked: dict[Hashable, list[tuple[Priority, int, K, Hashable]]] = {}
         """Waiting keys whose group is busy. One of them moves back into the lane whenever the group may have become free."""
-        self._running: dict[K, Hashable] = {}
+        self._running: dict[K, _Waiting] = {}
         self._busy: set[Hashable] = set()
         self._dirty: dict[K, Priority] = {}
         self._later: dict[K, tuple[float, Priority]] = {}
@@ -90,7 +90,7 @@ class Queue(Generic[K]):
                 heapq.heappush(self._parked.setdefault(group, []), entry)
             else:
                 del self._waiting[key]
-                self._running[key] = group
+                self._running[key] = waiting
                 self._busy.add(group)
                 return key
         return None
@@ -109,7 +109,7 @@ class Queue(Generic[K]):
 
     def done(self, key: K) -> None:
         """The work on the key is over; wishes that came meanwhile count now."""
-        group = self._running.pop(key)
+        group = self._running.pop(key).group
         self._busy.discard(group)
         if (priority := self._dirty.pop(key, None)) is not None:
             self._wait(key, priority)
@@ -138,6 +138,10 @@ class Queue(Generic[K]):
                 return when
             heapq.heappop(self._alarms)
         return None
+
+    def lane(self, key: K) -> Priority:
+        """The lane in which a key that is being worked on has come."""
+        return self._running[key].priority
 
     @property
     def depth(self) -> int:

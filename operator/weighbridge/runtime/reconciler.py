@@ -26,9 +26,12 @@ from .news import Controllers, News
 from .queue import Priority, Queue
 from .refusal import Conflict
 from .store import ObjectStore, Unreadable
+from .tracing import OFF, Span, Tracer
 from .unreadable import invalid_status
 
 _OBSERVE_SECONDS = 20.0
+_FAILED = {"failed", "unavailable", "error"}
+"""Ends of a pass that call for somebody's attention."""
 _HASTY_CONFLICTS = 10
 """Conflicts in a row that are answered by looking again at once; after them the usual waits begin."""
 
@@ -49,13 +52,14 @@ class Reconciler:
         metrics: Metrics,
         ports: Ports,
         may_write: Callable[[], bool],
+        tracer: Tracer = OFF,
     ) -> None:
         self._controllers, self._store, self._queue, self._news = controllers, store, queue, news
         self._cluster, self._actions, self._recorder, self._metrics = cluster, actions, recorder, metrics
         self._failures: dict[Key, Failed] = {}
         self._conflicts: dict[Key, int] = {}
         self._ports = replace(ports, failure=self._failures.get)
-        self._may_write = may_write
+        self._may_write, self._tracer = may_write, tracer
 
     async def work(self) -> None:
         """Takes keys and runs passes for ever. A key taken without the right to write is dropped: who wins it queues all keys."""
@@ -70,13 +74,23 @@ class Reconciler:
                 self._queue.done(key)
 
     async def reconcile(self, key: Key) -> None:
-        """One pass. Never raises, except when cancelled."""
+        """One pass over a key that was taken from the queue. Never raises, except when cancelled."""
+        about = {"weighbridge.kind": key.kind, "k8s.namespace.name": key.namespace, "weighbridge.name": key.name}
+        trigger = self._queue.lane(key).name.lower()
+        with self._tracer.root(f"reconcile {key.kind}", {**about, "weighbridge.trigger": trigger}) as span:
+            outcome = await self._reconcile(key, span)
+            span.tell({"weighbridge.outcome": outcome})
+            if outcome in _FAILED:
+                span.fail(outcome)
+
+    async def _reconcile(self, key: Key, span: Span) -> str:
+        """How it ended."""
         started = time.monotonic()
         try:
-            outcome = await self._pass(key, started)
+            outcome = await self._pass(key, started, span)
             retry: float | None = None
         except NotLeader:
-            return
+            return "not leader"
         except Conflict:
             outcome, retry = "conflict", await self._refresh(key)
         except ClusterError as error:
@@ -95,14 +109,16 @@ class Reconciler:
         self._metrics.pass_seconds.labels(key.kind).observe(seconds)
         level = logging.DEBUG if outcome == "unchanged" else logging.INFO
         logs.event(level, "pass", key=str(key), outcome=outcome, seconds=round(seconds, 4))
+        return outcome
 
-    async def _pass(self, key: Key, started: float) -> str:
+    async def _pass(self, key: Key, started: float, span: Span) -> str:
         content = self._store.get(key)
         if content is None:
             self._forget(key)
             return "gone"
         if isinstance(content, Unreadable):
             return await self._report_unreadable(key, content)
+        span.tell({"weighbridge.uid": content.metadata.uid, "weighbridge.generation": content.metadata.generation})
         controller = self._controllers[key.kind]
         plan = await self._plan(controller, content)
         changed = plan.status.to_json() != _status(content).to_json()

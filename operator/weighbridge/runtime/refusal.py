@@ -5,6 +5,7 @@ The server's own message is shown only where it is written for users (validation
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..controllers.ports import ClusterError
@@ -49,7 +50,7 @@ class Invalid(ClusterError):
 def refusal(code: int, status: Mapping[str, Any], retry_after: str | None, method: str, path: str) -> ClusterError:
     """The error for an answer that is no success."""
     said = str(status.get("message", ""))[:_LONGEST]
-    what = f"{_VERBS.get(method, 'use')} {_subject(path)}"
+    what = f"{_VERBS.get(method, 'use')} {subject(path)}"
     match code:
         case 401:
             return Unauthenticated("Unauthorized", "the API server does not take the operator's credentials")
@@ -74,12 +75,27 @@ def refusal(code: int, status: Mapping[str, Any], retry_after: str | None, metho
             return Unavailable("ApiServerUnavailable", f"the API server could not {what} now (HTTP {code})", seconds)
 
 
-def _subject(path: str) -> str:
-    """`/apis/batch/v1/namespaces/a/jobs/b` as `jobs "b" in namespace "a"`."""
+@dataclass(frozen=True)
+class Subject:
+    """What a request is about."""
+
+    resource: str
+    """Plural, with the subresource."""
+    name: str
+    namespace: str
+
+    def __str__(self) -> str:
+        """`jobs "b" in namespace "a"`."""
+        name = f' "{self.name}"' if self.name else ""
+        return self.resource + name + (f' in namespace "{self.namespace}"' if self.namespace else "")
+
+
+def subject(path: str) -> Subject:
+    """What a path of the API names, e.g. `/apis/batch/v1/namespaces/a/jobs/b`."""
     parts = path.strip("/").split("/")
     rest = parts[2:] if parts[0] == "api" else parts[3:]
-    where = ""
+    namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces":
-        where, rest = f' in namespace "{rest[1]}"', rest[2:]
+        namespace, rest = rest[1], rest[2:]
     plural, name, sub = (*rest, "", "", "")[:3]
-    return plural + (f"/{sub}" if sub else "") + (f' "{name}"' if name else "") + where
+    return Subject(plural + (f"/{sub}" if sub else ""), name, namespace)
