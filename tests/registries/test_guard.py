@@ -64,7 +64,7 @@ class World:
             self.secret,
             self.woken.put_nowait,
             lambda: self.time,
-            observe=lambda operation, outcome, _: self.observed.append((operation, outcome)),
+            observe=lambda _kind, operation, outcome, _seconds: self.observed.append((operation, outcome)),
             connect=self.connect,
             limit=limit,
         )

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeAlias
 
 from ..api.base import Key, seconds
@@ -23,7 +24,7 @@ from .base import REQUESTS_PER_QUESTION, Registry, RegistryFailed
 from .bulkhead import Bulkhead
 from .connections import connect as connect_by_spec
 from .credentials import Credentials
-from .line import Line, Observer, Role
+from .line import Line, Role
 from .rate import NORMAL, Limit
 
 Secrets: TypeAlias = Callable[[str, str], Awaitable[Mapping[str, str] | None]]
@@ -56,14 +57,14 @@ class GuardedRegistries:
         now: Callable[[], datetime],
         *,
         allow: tuple[Network, ...] = (),
-        observe: Observer = lambda *_: None,
+        observe: Callable[[str, str, str, float], None] = lambda *_: None,
         may_write: Callable[[], bool] = lambda: True,
         connect: Connect = connect_by_spec,
         limit: Limit = NORMAL,
     ) -> None:
-        """`allow`: networks whose addresses would else be refused. `observe` is told of every call (operation, outcome, seconds).
-        `may_write` is asked right before every write. `connect` makes an adapter; it runs in a thread. `limit` is each
-        registry's."""
+        """`allow`: networks whose addresses would else be refused. `observe` is told of every call (kind of the registry,
+        operation, outcome, seconds). `may_write` is asked right before every write. `connect` makes an adapter; it runs in a
+        thread. `limit` is each registry's."""
         self._read_secret, self._wake, self._now = secrets, wake, now
         self._allow, self._observe, self._may_write, self._connect = allow, observe, may_write, connect
         self._limit = limit
@@ -132,7 +133,7 @@ class GuardedRegistries:
             credentials,
             lambda found: self._connect(registry, found, self._allow, self._may_write),
             self._now,
-            self._observe,
+            partial(self._observe, registry.spec.kind),
             deadline=seconds(registry.spec.request_timeout) * REQUESTS_PER_QUESTION + _GRACE,
             limit=self._limit,
         )

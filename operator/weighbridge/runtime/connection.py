@@ -7,10 +7,11 @@ and a time limit. Trouble leaves as `ClusterError` with public text; it must not
 
 import asyncio
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -22,6 +23,8 @@ from .. import __version__
 from ..controllers.ports import ClusterError
 from .refusal import Unavailable, refusal
 
+Observer: TypeAlias = Callable[[str, int | None, float], None]
+"""Told of every request: verb, HTTP status of the answer or None, seconds."""
 TIMEOUT = 10.0
 """Seconds for one request; no request of ours is longer than a page of a list."""
 _TOKEN_FILE = Path(SERVICE_TOKEN_FILENAME)
@@ -91,8 +94,8 @@ class Surroundings:
 class Connection:
     """Sends requests; opens itself on the first one and again, with fresh credentials, when they are not taken any more."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
+    def __init__(self, surroundings: Surroundings, observe: Observer = lambda *_: None) -> None:
+        self._surroundings, self._observe = surroundings, observe
         self._client: Any = None
         self._opening = asyncio.Lock()
 
@@ -123,13 +126,18 @@ class Connection:
             return response, await response.read()
 
         client = await self._open()
+        started, status = time.monotonic(), None
         try:
             response, data = await send(client)
+            status = response.status
             if response.status == 401:
                 # The request was not processed, so sending any verb again is safe.
                 response, data = await send(await self._reopen(client))
+                status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable("ApiServerUnavailable", "the API server does not answer") from error
+        finally:
+            self._observe(method, status, time.monotonic() - started)
         answer = _json(data)
         if not 200 <= response.status < 300:
             raise refusal(response.status, answer or {}, response.headers.get("Retry-After"), method, path)
