@@ -91,6 +91,7 @@ async def test_what_is_said_of_a_version_goes_with_what_it_was_said_of() -> None
     ]
     for body in bodies:
         store.put(body)
+    what = 'model="m",version="",registry="r",stage="Candidate"'
     metrics.checked(Key("ModelVersion", "ns", "fraud-0"), datetime(2026, 1, 1, tzinfo=UTC))
     lines = {line for line in await told(metrics) if line.startswith("weighbridge_modelversion_")}
     assert lines == {
@@ -101,10 +102,7 @@ async def test_what_is_said_of_a_version_goes_with_what_it_was_said_of() -> None
         'weighbridge_modelversion_rollback_ready{name="fraud-1",namespace="ns"} 0.0',
         'weighbridge_modelversion_drift{name="fraud-0",namespace="ns",type="Pointer"} 1.0',
         'weighbridge_modelversion_last_check_timestamp_seconds{name="fraud-0",namespace="ns"} 1767225600.0',
-        *(
-            f'weighbridge_modelversion_info{{name="fraud-{number}",namespace="ns",model="m",version="",registry="r",stage="Candidate"}} 1.0'
-            for number in range(3)
-        ),
+        *(f'weighbridge_modelversion_info{{name="fraud-{each}",namespace="ns",{what}}} 1.0' for each in range(3)),
     }
     for body in bodies:
         store.remove(body)

@@ -62,7 +62,7 @@ class Milestones:
         )
         self.run_seconds = shelf.histogram(
             "weighbridge_evaluation_run_seconds",
-            "From the engine's start to its end, by what it came to: the verdict, Retried where it broke and another attempt follows, "
+            "From the engine's start to its end, by what it came to: the verdict, Retried where it broke and another follows, "
             "Evicted where the pod was taken away.",
             _RUNS,
             ("outcome",),
