@@ -48,14 +48,16 @@ check: ## Style, types, import layers, generated files
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(PYTHON) -m weighbridge.cli crds --check crds
 	@e2e/tools/render --check
+	@e2e/tools/metrics --check
 
 format: ## Formats the code
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-generate: ## Writes the CRDs, their copies in the chart, and manifests/install.yaml
+generate: ## Writes the CRDs, their copies in the chart, manifests/install.yaml and docs/metrics.md
 	@$(PYTHON) -m weighbridge.cli crds --write crds
 	@e2e/tools/render
+	@e2e/tools/metrics
 
 requirements: ## Locks the dependencies anew
 	@e2e/tools/lock

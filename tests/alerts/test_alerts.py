@@ -3,18 +3,17 @@
 import ast
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.core.things import START, model_version
-from weighbridge.api.base import Resource
 from weighbridge.runtime.metrics import Metrics
+from weighbridge.runtime.queue import Queue
+from weighbridge.runtime.store import ObjectStore
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "charts" / "weighbridge" / "files" / "alerts.yaml"
@@ -26,6 +25,15 @@ BASE: Mapping[str, str] = {
     'weighbridge_leader{pod="b"}': "0x3000",
     'weighbridge_resources{kind="ModelVersion",ready="True",reason="Serving",pod="a"}': "1x3000",
     'weighbridge_registry_requests_total{operation="write",outcome="Known",pod="a"}': "1+1x3000",
+    'weighbridge_evaluation_attempts_total{outcome="Measured",pod="a"}': "0+0.1x3000",
+    'weighbridge_evaluation_attempts_total{outcome="EngineFailed",pod="a"}': "0x3000",
+    'weighbridge_reconcile_total{kind="ModelVersion",outcome="unchanged",pod="a"}': "0+20x3000",
+    'weighbridge_reconcile_total{kind="ModelVersion",outcome="failed",pod="a"}': "0+1x3000",
+    'weighbridge_unexpected_errors_total{kind="ModelVersion",pod="a"}': "0x3000",
+    **{
+        f'weighbridge_modelregistry_ready{{namespace="fraud",name="mlflow",reason="Reachable",pod="{pod}"}}': "1x3000"
+        for pod in ("a", "b")
+    },
     **{
         f'{name}{{namespace="fraud",name="{who}"{more},pod="{pod}"}}': values
         for pod in ("a", "b")
@@ -33,6 +41,7 @@ BASE: Mapping[str, str] = {
         for name, more, values in (
             ("weighbridge_modelversion_phase", f',phase="{phase}"', "1x3000"),
             ("weighbridge_modelversion_rollback_ready", "", "1x3000"),
+            ("weighbridge_modelversion_condition", ',type="Approved",reason="Approved"', "1x3000"),
             ("weighbridge_modelversion_last_check_timestamp_seconds", "", "0+60x3000"),
         )
         if phase != "Archived" or name.endswith("phase")
@@ -77,6 +86,10 @@ class Fault:
 V6 = {"namespace": "fraud", "name": "v6"}
 READY = "weighbridge_modelversion_rollback_ready"
 REQUESTS = "weighbridge_registry_requests_total"
+ATTEMPTS = "weighbridge_evaluation_attempts_total"
+APPROVED = "weighbridge_modelversion_condition"
+UNWRITTEN = "weighbridge_modelversion_write_back_waiting_since_timestamp_seconds"
+WAITING = "weighbridge_evaluationjob_waiting_since_timestamp_seconds"
 FAULTS = (
     Fault("WeighbridgePointerDrift", drift("Pointer"), fires="16m", silent="14m"),
     Fault("WeighbridgeServingDrift", drift("Serving"), fires="21m", silent="19m"),
@@ -151,6 +164,79 @@ FAULTS = (
         fires="6m",
         silent="4m",
     ),
+    Fault(
+        "WeighbridgeAwaitingApproval",
+        {
+            **without(f'{APPROVED}{{namespace="fraud",name="v7"'),
+            series(APPROVED, "v7", type="Approved", reason="ApprovalRequired"): "_x10 0x3000",
+        },
+        fires="251m",
+        silent="249m",
+    ),
+    Fault(
+        "WeighbridgeEvaluationFailing",
+        {
+            **without(ATTEMPTS),
+            f'{ATTEMPTS}{{outcome="Measured"}}': "0x3000",
+            f'{ATTEMPTS}{{outcome="OutOfMemory"}}': "0x9 0+0.1x3000",
+        },
+        fires="90m",
+        silent="20m",
+        labels={},
+    ),
+    Fault("WeighbridgeEvaluationQueuedTooLong", {series(WAITING, "v7"): "_x10 600x3000"}, fires="77m", silent="74m"),
+    Fault(
+        "WeighbridgeRegistryUnreachable",
+        {
+            **without("modelregistry_ready"),
+            series("weighbridge_modelregistry_ready", "mlflow", reason="RegistryUnavailable"): "_x10 0x4 stale",
+            series("weighbridge_modelregistry_ready", "mlflow", reason="RateLimited"): "_x15 0x3000",
+        },
+        fires="21m",
+        silent="19m",
+        labels={"namespace": "fraud", "name": "mlflow"},
+    ),
+    Fault(
+        "WeighbridgeRegistryRateLimited",
+        {f'{REQUESTS}{{registry="huggingFace",operation="model",outcome="RateLimited"}}': "0x9 0+1x3000"},
+        fires="45m",
+        silent="39m",
+        labels={"registry": "huggingFace"},
+    ),
+    Fault(
+        "WeighbridgeWriteBackWaiting",
+        {series(UNWRITTEN, who): "_x10 600x3000" for who in ("v6", "v7")},
+        fires="82m",
+        silent="79m",
+        labels={"namespace": "fraud"},
+    ),
+    Fault(
+        "WeighbridgeReconcileErrors",
+        {
+            **without('outcome="failed"'),
+            'weighbridge_reconcile_total{kind="ModelVersion",outcome="unavailable",pod="a"}': "0x9 0+20x3000",
+        },
+        fires="26m",
+        silent="19m",
+        labels={"kind": "ModelVersion"},
+    ),
+    Fault(
+        "WeighbridgeUnexpectedErrors",
+        {**without("unexpected"), 'weighbridge_unexpected_errors_total{kind="ModelVersion",pod="a"}': "0x9 1x3000"},
+        fires="12m",
+        silent="40m",
+        labels={"kind": "ModelVersion"},
+    ),
+    Fault(
+        "WeighbridgeLabelsNotHonored",
+        {
+            'weighbridge_modelversion_phase{exported_namespace="fraud",namespace="ops",name="v7",phase="Serving"}': "_x10 1x3000",
+            'weighbridge_modelversion_last_check_timestamp_seconds{namespace="ops",name="v7"}': "0+60x3000",
+        },
+        fires="21m",
+        silent="19m",
+        labels={},
+    ),
     Fault("WeighbridgeOperatorDown", dict.fromkeys(BASE), fires="6m", silent="4m", labels={}),
     Fault(
         "WeighbridgeNoLeader",
@@ -170,6 +256,15 @@ HEALTHY: tuple[Mapping[str, str | None], ...] = (
     # Writes fail now and then; a registry that takes none is no fault.
     {f'{REQUESTS}{{operation="write",outcome="RegistryUnavailable",pod="a"}}': "0+1x3000"},
     {**without(REQUESTS), f'{REQUESTS}{{operation="write",outcome="WriteBackUnsupported",pod="a"}}': "0+1x3000"},
+    # One evaluation breaks, and one registry hiccups.
+    {f'{ATTEMPTS}{{outcome="EngineFailed",pod="a"}}': "0x9 1x3000"},
+    {
+        **without("modelregistry_ready"),
+        series("weighbridge_modelregistry_ready", "mlflow", reason="RegistryUnavailable"): "_x10 0x5 stale",
+        series("weighbridge_modelregistry_ready", "mlflow", reason="Reachable"): "1x9 stale _x5 1x3000",
+    },
+    # Only the versions that are to serve are to be approved.
+    {series(APPROVED, "v1", type="Approved", reason="ApprovalRequired"): "0x3000"},
     # Leadership goes over to the other replica.
     {'weighbridge_leader{pod="a"}': "1x9 0x3000", 'weighbridge_leader{pod="b"}': "0x10 1x3000"},
 )
@@ -246,6 +341,28 @@ def test_the_chart_gives_them_to_the_prometheus_operator() -> None:
     assert rule["metadata"]["labels"]["release"] == "monitoring"
 
 
+@pytest.mark.parametrize(
+    ("changes", "guard"),
+    [
+        (dict.fromkeys(BASE), "WeighbridgeOperatorDown"),
+        ({'weighbridge_leader{pod="a"}': "1x9 0x3000"}, "WeighbridgeNoLeader"),
+        ({**without("last_check")}, "WeighbridgeChecksStale"),
+    ],
+    ids=["down", "no leader", "not looked at"],
+)
+def test_no_drift_is_never_the_word_of_an_operator_that_does_not_look(
+    changes: Mapping[str, str | None], guard: str, tmp_path: Path
+) -> None:
+    def labels(alert: str) -> list[dict[str, Any]]:
+        who = ("v6", "v7") if alert == "WeighbridgeChecksStale" else ()
+        each = [{"namespace": "fraud", "name": name} for name in who] or [{}]
+        return [told(rules()[alert], found) for found in each]
+
+    expected = {"alertname": guard, "eval_time": "30m", "exp_alerts": labels(guard)}
+    done = promtool(tmp_path, case(changes, expected))
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
 def test_every_rule_has_a_test() -> None:
     assert {fault.alert for fault in FAULTS} == set(rules())
 
@@ -264,36 +381,10 @@ def test_there_is_no_runbook_for_nothing() -> None:
     assert {each.stem for each in RUNBOOKS.glob("*.md")} == set(rules())
 
 
-@dataclass
-class Inventory:
-    """A store with one ModelVersion in it."""
-
-    versions: tuple[Resource, ...]
-
-    def resources(self) -> Iterable[Resource]:
-        return self.versions
-
-
-class Backlog:
-    depth = 0
-    oldest = 0.0
-
-
 def exposed() -> dict[str, set[str]]:
-    """The operator's metrics as they are scraped, with their labels."""
-    version = model_version("7")
-    condition = {"type": "RollbackReady", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": START}
-    status = {
-        "phase": "Serving",
-        "drift": [{"type": "Pointer", "message": "", "since": START}],
-        "conditions": [condition],
-    }
-    version = type(version).model_validate({**version.model_dump(by_alias=True), "status": status})
-    metrics = Metrics(Backlog(), Inventory((version,)))
-    metrics.checked(version.key, START)
-    metrics.registry_request("write", "Known", 0.1)
-    families = text_string_to_metric_families(metrics.text().decode())
-    return {sample.name: set(sample.labels) for family in families for sample in family.samples}
+    """The operator's metrics as they are scraped, with their labels; `exported_namespace` is what Prometheus may make of one."""
+    catalogue = Metrics(Queue[object](lambda key: key), ObjectStore()).catalogue
+    return {series.name: {*series.labels, "exported_namespace"} for series in catalogue}
 
 
 SELECTOR = re.compile(r"(weighbridge_\w+)(?:{([^}]*)})?")

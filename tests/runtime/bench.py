@@ -133,8 +133,7 @@ class Bench:
 
     def outcomes(self) -> dict[str, float]:
         """Passes so far, by outcome."""
-        samples = [sample for family in self.metrics.passes.collect() for sample in family.samples]
-        return {sample.labels["outcome"]: sample.value for sample in samples if sample.name.endswith("_total")}
+        return {outcome: count for (_, outcome), count in self.metrics.passes.samples().items()}
 
 
 def status(message: str, ready: bool = True, reason: str = "Fine") -> ModelRegistryStatus:

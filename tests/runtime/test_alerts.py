@@ -131,8 +131,7 @@ class Desk:
             return response.status, await response.text()
 
     def outcomes(self) -> dict[str, float]:
-        samples = [sample for family in self.metrics.alerts.collect() for sample in family.samples]
-        return {each.labels["outcome"]: each.value for each in samples}
+        return {outcome: count for (outcome,), count in self.metrics.alerts.samples().items()}
 
 
 def serves(target: str = "Deployment/server", state: str = "Serving", minutes: float = 0.0, **more: Any) -> dict[str, Any]:

@@ -69,13 +69,13 @@ async def test_metrics_tell_the_state_of_the_objects_at_the_moment_of_asking() -
     for number, status in enumerate(({"conditions": [ready]}, {"conditions": [ready]}, {})):
         store.put(version(number, **status))
     queue.add(Key("ModelVersion", "ns", "fraud-0"))
-    metrics.registry_request("model", "ok", 0.1)
+    metrics.registry_request("mlflow", "model", "Known", 0.1)
     metrics.rolled_back("RolloutFailed", 0.1)
     lines = await told(metrics)
     assert 'weighbridge_resources{kind="ModelVersion",ready="False",reason="RolledBack"} 2.0' in lines
     assert 'weighbridge_resources{kind="ModelVersion",ready="Unknown",reason=""} 1.0' in lines
     assert "weighbridge_queue_depth 1.0" in lines
-    assert 'weighbridge_registry_requests_total{operation="model",outcome="ok"} 1.0' in lines
+    assert 'weighbridge_registry_requests_total{operation="model",outcome="Known",registry="mlflow"} 1.0' in lines
     assert 'weighbridge_rollbacks_total{reason="RolloutFailed"} 1.0' in lines
     assert "weighbridge_rollback_seconds_count 1.0" in lines
 
@@ -91,6 +91,7 @@ async def test_what_is_said_of_a_version_goes_with_what_it_was_said_of() -> None
     ]
     for body in bodies:
         store.put(body)
+    what = 'model="m",version="",registry="r",stage="Candidate"'
     metrics.checked(Key("ModelVersion", "ns", "fraud-0"), datetime(2026, 1, 1, tzinfo=UTC))
     lines = {line for line in await told(metrics) if line.startswith("weighbridge_modelversion_")}
     assert lines == {
@@ -100,7 +101,8 @@ async def test_what_is_said_of_a_version_goes_with_what_it_was_said_of() -> None
         'weighbridge_modelversion_rollback_ready{name="fraud-0",namespace="ns"} 1.0',
         'weighbridge_modelversion_rollback_ready{name="fraud-1",namespace="ns"} 0.0',
         'weighbridge_modelversion_drift{name="fraud-0",namespace="ns",type="Pointer"} 1.0',
-        'weighbridge_modelversion_last_check_timestamp_seconds{name="fraud-0",namespace="ns"} 1.7672256e+09',
+        'weighbridge_modelversion_last_check_timestamp_seconds{name="fraud-0",namespace="ns"} 1767225600.0',
+        *(f'weighbridge_modelversion_info{{name="fraud-{each}",namespace="ns",{what}}} 1.0' for each in range(3)),
     }
     for body in bodies:
         store.remove(body)

@@ -140,7 +140,7 @@ async def test_an_unexpected_error_is_counted_and_the_key_waits(bench: MakeBench
     await one.create()
     await one.settle()
     assert one.outcomes() == {"error": 1}
-    assert one.metrics.unexpected.labels("ModelRegistry")._value.get() == 1
+    assert one.metrics.unexpected.samples() == {("ModelRegistry",): 1}
     assert one.queue.due() is not None
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.exc_info is not None

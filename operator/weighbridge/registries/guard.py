@@ -60,13 +60,14 @@ class GuardedRegistries:
         now: Callable[[], datetime],
         *,
         allow: tuple[Network, ...] = (),
-        observe: Observer = lambda *_: None,
+        observe: Callable[[str, str, str, float], None] = lambda *_: None,
         may_write: Callable[[], bool] = lambda: True,
         connect: Connect = connect_by_spec,
         limit: Limit = NORMAL,
     ) -> None:
-        """`allow`: networks whose addresses would else be refused. `observe` is told of every call. `may_write` is asked right
-        before every write. `connect` makes an adapter; it runs in a thread. `limit` is each registry's."""
+        """`allow`: networks whose addresses would else be refused. `observe` is told of every call (kind of the registry,
+        operation, outcome, seconds). `may_write` is asked right before every write. `connect` makes an adapter; it runs in a
+        thread. `limit` is each registry's."""
         self._read_secret, self._wake, self._now = secrets, wake, now
         self._allow, self._observe, self._may_write, self._connect = allow, observe, may_write, connect
         self._limit = limit

@@ -7,11 +7,12 @@ and a time limit. Trouble leaves as `ClusterError` with public text; it must not
 
 import asyncio
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
@@ -24,6 +25,8 @@ from ..controllers.ports import ClusterError
 from .refusal import Unavailable, refusal, subject
 from .tracing import OFF, Span, Tracer
 
+Observer: TypeAlias = Callable[[str, int | None, float], None]
+"""Told of every request: verb, HTTP status of the answer or None, seconds."""
 TIMEOUT = 10.0
 """Seconds for one request; no request of ours is longer than a page of a list."""
 _VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
@@ -95,8 +98,8 @@ class Surroundings:
 class Connection:
     """Sends requests; opens itself on the first one and again, with fresh credentials, when they are not taken any more."""
 
-    def __init__(self, surroundings: Surroundings, tracer: Tracer = OFF) -> None:
-        self._surroundings, self._tracer = surroundings, tracer
+    def __init__(self, surroundings: Surroundings, tracer: Tracer = OFF, observe: Observer = lambda *_: None) -> None:
+        self._surroundings, self._tracer, self._observe = surroundings, tracer, observe
         self._client: Any = None
         self._opening = asyncio.Lock()
 
@@ -128,13 +131,18 @@ class Connection:
 
         with self._span(method, path) as span:
             client = await self._open()
+            started, status = time.monotonic(), None
             try:
                 response, data = await send(client)
+                status = response.status
                 if response.status == 401:
                     # The request was not processed, so sending any verb again is safe.
                     response, data = await send(await self._reopen(client))
+                    status = response.status
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise Unavailable("ApiServerUnavailable", "the API server does not answer") from error
+            finally:
+                self._observe(method, status, time.monotonic() - started)
             span.tell({"http.response.status_code": response.status})
             answer = _json(data)
             if not 200 <= response.status < 300:

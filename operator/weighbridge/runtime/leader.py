@@ -52,6 +52,10 @@ class Leader:
         """Whether this process may write at this very moment."""
         return self._clock() < self._deadline
 
+    def seconds_left(self) -> float:
+        """For how long it may write if nothing else happens."""
+        return max(0.0, self._deadline - self._clock())
+
     async def run(self) -> None:
         """Stands for election for ever."""
         while True:

@@ -5,6 +5,7 @@ The only place where parts are wired to each other. A part that ends by itself e
 
 import asyncio
 import logging
+import math
 import signal
 import socket
 import sys
@@ -85,20 +86,21 @@ async def operator(
     """A running operator; gives a future that ends only if a part of it broke. Left, it has stopped and released the lease."""
     by_kind: Mapping[str, Controller[Any, Any]] = {controller.kind.info.kind: controller for controller in controllers}
     store = ObjectStore()
-    queue: Queue[Key] = Queue(lambda key: group_of(store, by_kind, key))
+    queue: Queue[Key] = Queue(lambda key: group_of(store, by_kind, key), waited=lambda *wait: metrics.waited(*wait))  # noqa: PLW0108 - made below
     metrics = Metrics(queue, store)
     news = News(store, queue, by_kind)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(tracer.close)
-        connection = Connection(surroundings, tracer)
+        connection = Connection(surroundings, tracer, metrics.kube_request)
         stack.push_async_callback(connection.close)
         reader = Cluster(connection)
         sweep = Sweep(reader, store, queue, news, settings.namespaces)
         await endpoints.serve(stack, metrics, lambda: sweep.complete, settings.metrics_address, settings.health_address)
 
         def won() -> None:
+            metrics.won.inc()
             if sweep.complete:
                 sweep.look_at_all()
 
@@ -112,6 +114,7 @@ async def operator(
         )
         leads = leader.may_write if settings.leader_election else always
         metrics.leader.set_function(leads)
+        metrics.lease.set_function(leader.seconds_left if settings.leader_election else lambda: math.inf)
 
         def may_write() -> bool:
             return sweep.complete and leads()

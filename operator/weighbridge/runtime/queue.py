@@ -47,9 +47,11 @@ class Queue(Generic[K]):
         group: Callable[[K], Hashable],
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        waited: Callable[[str, float], None] = lambda _lane, _seconds: None,
     ) -> None:
-        """`group` is asked when a key is added. `clock` gives seconds, `chance` numbers from 0 to 1."""
-        self._group, self._clock, self._chance = group, clock, chance
+        """`group` is asked when a key is added. `clock` gives seconds, `chance` numbers from 0 to 1. `waited` is told of every key
+        that is taken: its lane, and seconds since it was ready."""
+        self._group, self._clock, self._chance, self._waited = group, clock, chance, waited
         self._tickets = itertools.count()
         self._waiting: dict[K, _Waiting] = {}
         self._lane: list[tuple[Priority, int, K, Hashable]] = []
@@ -92,6 +94,7 @@ class Queue(Generic[K]):
                 del self._waiting[key]
                 self._running[key] = waiting
                 self._busy.add(group)
+                self._waited(waiting.priority.name, self._clock() - waiting.since)
                 return key
         return None
 

@@ -124,6 +124,8 @@ class Reconciler:
         changed = plan.status.to_json() != _status(content).to_json()
         resource = await self._write_status(content, plan) if changed else content
         self._metrics.checked(key, self._ports.now())
+        if changed:
+            self._metrics.milestones.tell(content, plan.status, self._ports.now())
         failed = await self._act(plan, resource, started)
         self._remember(key, failed)
         if changed:

@@ -8,6 +8,8 @@ from ..core.plan import Repoint
 from ..core.stages import leaves, standing
 
 _EVIDENCE = (("Resolved", "Revoked"), ("Evaluated", "EvaluationFailed"))
+REASONS = ("RolloutFailed", "ProbeFailed", "Alert", "Requested", "Revoked", "EvaluationFailed", "Demoted", "Deleted", "Unknown")
+"""The words there are."""
 
 
 def reason(action: Repoint, by: Resource, store: Store) -> str:
