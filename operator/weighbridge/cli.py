@@ -1,5 +1,5 @@
-"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `crds`, `report`. Only
-here, in `preflight` and in `requests` are environment and flags of the process read.
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `let-go`, `crds`, `report`.
+Only here, in `preflight`, in `requests` and in `letgo` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .requests import main as request
 
             return request(options)
+        case "let-go":
+            from .letgo import main as let_go
+
+            return let_go(options)
         case _:
             from .evaluation.reporter import main as report
 
@@ -49,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         run.add_argument(variable.flag, dest=variable.field, metavar="VALUE", help=help_text.replace("%", "%%"))
     _add_preflight(commands)
     _add_requests(commands)
+    _add_let_go(commands)
     crds = commands.add_parser("crds", help="print, write or check the CustomResourceDefinitions")
     mode = crds.add_mutually_exclusive_group()
     mode.add_argument("--check", type=Path, metavar="DIR", help="fail where the files of this folder differ")
@@ -121,6 +126,25 @@ def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     for parser in (again, anew):
         parser.add_argument("--reason", metavar="TEXT", help="why")
     back.add_argument("--timeout", metavar="TIME", default="60s", help="how long to wait for what comes of it (default: 60s)")
+
+
+def _add_let_go(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "let-go",
+        help="let versions and namespaces be deleted after the operator was uninstalled",
+        description="Takes Weighbridge's finalizer off every ModelVersion, and looks until nobody puts it back. What serves goes on "
+        "serving. For clusters and namespaces without an operator; one that runs lets go by itself. "
+        "Exit status: 0 done, 1 refused, 3 cannot be told now or an operator still works there, 2 wrong usage.",
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "-n", "--namespace", metavar="NS", action="append", help="namespace, may be repeated (default: the kubeconfig's)"
+    )
+    where.add_argument("-A", "--all-namespaces", action="store_true", help="every namespace")
+    parser.add_argument(
+        "--settle", metavar="TIME", default="30s", help="how long nobody may have put it back, at least a lease (default: 30s)"
+    )
+    parser.add_argument("--timeout", metavar="TIME", default="2m", help="when to give up (default: 2m)")
 
 
 def _run(options: argparse.Namespace) -> int:
