@@ -85,7 +85,8 @@ async def let_go(
             look = Look(versions=1, held={"unknown"})
         now = clock()
         quiet = now if look.held else quiet
-        if not look.versions or look.refused or now - quiet >= settle or now >= over:
+        settled = not look.held and now - quiet >= settle
+        if not look.versions or look.refused or settled or now >= over:
             return look, len(ours)
         await asyncio.sleep(_LOOK)
 
