@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from e2e.demo.stage import MODEL, Stage
+from e2e.demo.stage import MODEL, OPERATOR_PODS, Stage
 from e2e.demo.story import CHAPTERS, EVALUATION, ROLLOUT, epilogue, rollback_seconds
 from e2e.kube import condition
 
@@ -57,13 +57,13 @@ def test_ready_can_be_waited_for_and_fields_explained(stage: Stage) -> None:
 
 
 def test_the_operator_is_small(stage: Stage) -> None:
-    for pod in stage.operator.list("pods", "--selector=app.kubernetes.io/name=weighbridge"):
-        status = stage.operator.run("exec", pod["metadata"]["name"], "--", "cat", "/proc/1/status")
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found
-        peak = int(found[1]) / 1024
-        stage.say(f"operator: {peak:.0f} MiB at its peak")
-        assert peak < 200
+    pods = [each["metadata"]["name"] for each in stage.operator.list("pods", OPERATOR_PODS)]
+    status = "".join(stage.operator.run("exec", pod, "--", "cat", "/proc/1/status") for pod in pods)
+    found = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    peak = max(map(int, found)) / 1024
+    stage.say(f"operator: {peak:.0f} MiB at its peak")
+    assert peak < 200
 
 
 def test_nothing_is_written_when_nothing_changes(stage: Stage) -> None:

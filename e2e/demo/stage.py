@@ -12,6 +12,8 @@ from e2e.kube import ROOT, Kube, Late, condition
 
 NAMESPACE = "weighbridge-demo"
 OPERATOR_NAMESPACE = "weighbridge-system"
+OPERATOR_PODS = "--selector=app.kubernetes.io/name=weighbridge"
+"""The operator's pods, as kubectl finds them: one leads, and which one nobody knows."""
 MANIFESTS = ROOT / "e2e" / "demo" / "manifests"
 MODEL = "tumour-classifier"
 SERVER = "tumour-server"
@@ -138,9 +140,4 @@ class Stage:
             ("get", "events", "--sort-by=.lastTimestamp"),
         ):
             sys.stdout.write(self.kube.run(*arguments, check=False)[-6000:] + "\n")
-        sys.stdout.write("\n".join(self.operator_log(40))[-8000:] + "\n")
-
-    def operator_log(self, lines: int) -> list[str]:
-        """The last lines of each of its pods, one pod after the other; -1 for all."""
-        which = ("logs", "--selector=app.kubernetes.io/name=weighbridge", f"--tail={lines}", "--max-log-requests=10")
-        return self.operator.run(*which, check=False).splitlines()
+        sys.stdout.write(self.operator.run("logs", OPERATOR_PODS, "--tail=40", check=False)[-8000:] + "\n")

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from e2e.demo.stage import MODEL, NAMESPACE, SERVER, Stage
+from e2e.demo.stage import MODEL, NAMESPACE, OPERATOR_PODS, SERVER, Stage
 from e2e.kube import condition
 
 EVALUATION = 180.0
@@ -105,10 +105,11 @@ def epilogue(stage: Stage) -> None:
 
 def rollback_seconds(stage: Stage) -> float:
     """The last rollback as the operator measured it: from the start of the pass that saw the failure to the patch's answer."""
-    entries = [json.loads(line) for line in stage.operator_log(-1) if '"rollback"' in line]
-    told = [entry for entry in entries if entry.get("event") == "rollback"]
-    assert told, "the operator's log tells of no rollback"
-    return float(max(told, key=lambda entry: entry["time"])["seconds"])
+    log = stage.operator.run("logs", OPERATOR_PODS, "--tail=-1")  # one pod's after the other's
+    entries = [json.loads(line) for line in log.splitlines() if '"rollback"' in line]
+    found = [entry for entry in entries if entry.get("event") == "rollback"]
+    assert found, "the operator's log tells of no rollback"
+    return float(max(found, key=lambda entry: str(entry["time"]))["seconds"])
 
 
 def _made_for(stage: Stage, version: dict[str, Any]) -> list[str]:

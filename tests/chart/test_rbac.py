@@ -112,7 +112,41 @@ def test_namespaced_it_holds_the_same_rights_there_and_none_across_namespaces(te
 
 def test_a_tenant_can_install_without_any_right_on_the_cluster(template: Template) -> None:
     kinds = {each["kind"] for each in template(*NAMESPACED, "crds.install=false")}
-    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Service", "Deployment"}
+    assert kinds == {"ServiceAccount", "Role", "RoleBinding", "Service", "Deployment", "PodDisruptionBudget"}
+
+
+def test_the_rights_go_to_the_account_that_is_named(template: Template) -> None:
+    rendered = template("serviceAccount.create=false", "serviceAccount.name=somebody", "namespaceOverride=platform")
+    assert rendered.of("ServiceAccount") == []
+    assert rendered.one("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "somebody"
+    for binding in rendered.of("RoleBinding", "ClusterRoleBinding"):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "somebody", "namespace": "platform"}]
+
+
+def test_whoever_gives_the_rights_himself_gets_no_role_of_the_operator(template: Template) -> None:
+    rendered = template("rbac.create=false")
+    assert rendered.of("Role", "RoleBinding", "ClusterRoleBinding") == []
+    assert all(name.startswith("weighbridge-aggregate-to-") for name in named(rendered.of("ClusterRole")))
+
+
+@pytest.mark.parametrize("values", ["rbac.aggregate=false", "crds.install=false"])
+def test_nobody_is_let_at_the_kinds_where_that_is_not_wanted(template: Template, values: str) -> None:
+    assert list(named(template(values).of("ClusterRole"))) == ["weighbridge"]
+
+
+def test_what_comes_after_the_release_may_list_and_patch_versions_and_nothing_else(hooks: Template) -> None:
+    everywhere, tenant = hooks(), hooks(*NAMESPACED)
+    expected = {"weighbridge.dev/modelversions": {"list", "patch"}}
+    assert rights([everywhere.one("ClusterRole")]) == expected
+    assert everywhere.of("Role", "RoleBinding") == []
+    assert [role["metadata"]["namespace"] for role in tenant.of("Role")] == ["fraud", "search"]
+    assert all(rights([role]) == expected for role in tenant.of("Role"))
+    assert tenant.of("ClusterRole", "ClusterRoleBinding") == []
+    for rendered in (everywhere, tenant):
+        account = rendered.one("ServiceAccount")["metadata"]["name"]
+        assert account != "weighbridge"
+        for binding in rendered.of("RoleBinding", "ClusterRoleBinding"):
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "operators"}]
 
 
 def test_in_its_own_namespace_it_holds_its_lease_and_nothing_else(template: Template) -> None:
@@ -124,7 +158,7 @@ def test_in_its_own_namespace_it_holds_its_lease_and_nothing_else(template: Temp
 
 
 def test_without_leader_election_there_is_no_right_to_leases(template: Template) -> None:
-    assert template("leaderElection.enabled=false").of("Role", "RoleBinding") == []
+    assert template("leaderElection.enabled=false", "replicas=1").of("Role", "RoleBinding") == []
 
 
 @pytest.mark.parametrize(

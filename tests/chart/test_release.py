@@ -13,8 +13,7 @@ ACCOUNT = "system:serviceaccount:operators:weighbridge"
 @pytest.fixture(scope="module")
 def notes(api: Api) -> str:
     """What `helm install` tells."""
-    for name in ("fraud", "search", "other"):
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    api.namespaces("fraud", "search", "other")
     values = ("--set", "watchNamespaces={fraud,search}")
     done = api.helm("install", "weighbridge", CHART, "--namespace", "operators", "--create-namespace", *values)
     return succeeds(done).partition("NOTES:")[2]
@@ -40,6 +39,9 @@ def test_what_people_made_outlives_the_release(api: Api, notes: str) -> None:
     registry = """{apiVersion: weighbridge.dev/v1alpha1, kind: ModelRegistry, metadata: {name: kept, namespace: search},
                    spec: {mlflow: {url: "https://mlflow.example.com"}}}"""
     succeeds(api.kubectl("apply", "-f", "-", stdin=registry))
-    succeeds(api.helm("uninstall", "weighbridge", "--namespace", "operators"))
+    succeeds(api.helm("uninstall", "weighbridge", "--namespace", "operators", "--no-hooks"))  # no kubelet runs their Job
     assert "kept" in succeeds(api.kubectl("get", "modelregistries", "-n", "search", "-o", "name"))
-    assert succeeds(api.kubectl("get", "rolebindings,deployments,services", "-n", "operators", "-o", "name")) == ""
+    assert (
+        succeeds(api.kubectl("get", "rolebindings,deployments,services,poddisruptionbudgets", "-n", "operators", "-o", "name"))
+        == ""
+    )

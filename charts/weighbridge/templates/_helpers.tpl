@@ -1,25 +1,63 @@
+{{- define "weighbridge.name" -}}
+{{ .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
 {{- define "weighbridge.fullname" -}}
-{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-{{ .Chart.Name }}{{ end }}
+{{- $name := include "weighbridge.name" . }}
+{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) }}
+{{- end }}
+
+{{- define "weighbridge.namespace" -}}
+{{ .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
+{{- define "weighbridge.account" -}}
+{{ .Values.serviceAccount.name | default (include "weighbridge.fullname" .) }}
 {{- end }}
 
 {{- define "weighbridge.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ include "weighbridge.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "weighbridge.labels" -}}
 {{ include "weighbridge.selector" . }}
+{{ include "weighbridge.origin" . }}
+{{- end }}
+
+{{- define "weighbridge.origin" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- /* The image of a list: what values say, and the chart's context. */ -}}
+{{- define "weighbridge.imageOf" -}}
+{{- $image := index . 0 }}
+{{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default (index . 1).Chart.AppVersion }}{{ end }}
+{{- end }}
+
 {{- define "weighbridge.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ include "weighbridge.imageOf" (list .Values.image .) }}
 {{- end }}
 
 {{- define "weighbridge.evaluatorImage" -}}
-{{ .Values.evaluatorImage.repository }}:{{ .Values.evaluatorImage.tag | default .Chart.AppVersion }}
+{{ include "weighbridge.imageOf" (list .Values.evaluatorImage .) }}
+{{- end }}
+
+{{- /* Seconds of a duration such as 1m30s. */ -}}
+{{- define "weighbridge.seconds" -}}
+{{- $minutes := regexFind "[0-9]+m" . | trimSuffix "m" | default "0" | int }}
+{{- $seconds := regexFind "[0-9]+s" . | trimSuffix "s" | default "0" | int }}
+{{- add (mul 60 $minutes) $seconds }}
+{{- end }}
+
+{{- /* Whether an object of the Prometheus Operator is wanted, of a list: its values, its kind, and the chart's context. */ -}}
+{{- define "weighbridge.monitored" -}}
+{{- $wish := index . 0 }}
+{{- $known := (index . 2).Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" (index . 1)) }}
+{{- if and $wish.enabled (or $known (eq $wish.renderMode "alwaysRender")) }}yes{{ end }}
 {{- end }}
 
 {{- /* What the operator may do where it watches: the same rules in a ClusterRole or in a Role of each namespace. */ -}}
