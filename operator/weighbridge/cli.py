@@ -1,5 +1,5 @@
-"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `crds`, `report`. Only
-here, in `preflight` and in `requests` are environment and flags of the process read.
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `approve`, `reject`,
+`crds`, `report`. Only here, in `preflight`, in `requests` and in `approve` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .requests import main as request
 
             return request(options)
+        case "approve" | "reject":
+            from .approve import main as approve
+
+            return approve(options)
         case _:
             from .evaluation.reporter import main as report
 
@@ -115,6 +119,15 @@ def _add_requests(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "hold", "change nothing for a version until it is released", f"Stops every change for a version, rollbacks too. {codes}"
     )
     add("release", "end a hold", f"Ends what `weighbridge hold` began. {codes}")
+    yes = add(
+        "approve",
+        "approve a version, for what it is now",
+        "Shows content, verdicts and scores of a version that waits for people, approves it in your name, and says whether that "
+        f"counts. {codes}",
+    )
+    no = add("reject", "reject a version, for what it is now", f"Rejects a version in your name: it may not serve. {codes}")
+    yes.add_argument("--comment", metavar="TEXT", help="why")
+    no.add_argument("--comment", metavar="TEXT", required=True, help="why; kept in the ModelApproval")
     for parser in (back, hold):
         parser.add_argument("--reason", metavar="TEXT", required=True, help="why; kept in status and Events")
         parser.add_argument("--by", metavar="WHO", help="who asks (default: the user the API server takes you for)")

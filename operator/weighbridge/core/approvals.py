@@ -46,7 +46,8 @@ def approve(
     subject = ""
     if pin is not None and evaluated.draft.status is True:
         subject = subject_hash(version, pin, evaluated.states, stage)
-    approving, rejecting = _counted(subject, decisions, remembered)
+    decided = [each for each in decisions if each.spec.stage == stage]
+    approving, rejecting = _counted(subject, decided, remembered)
     trainer = lineage.trained_by if lineage is not None else ""
     state = ApprovalsState(
         subject_hash=subject,
