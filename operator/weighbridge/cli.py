@@ -30,6 +30,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "re-evaluate": (".requests", "make the evaluations of a version again"),
     "hold": (".requests", "change nothing for a version until it is released"),
     "release": (".requests", "end a hold"),
+    "approve": (".approve", "approve a version, for what it is now"),
+    "reject": (".approve", "reject a version, for what it is now"),
     "let-go": (".letgo", "let versions and namespaces be deleted after the operator was uninstalled"),
     "crds": (_HERE, "print, write or check the CustomResourceDefinitions"),
     "report": (_HERE, "hand an engine's result to the operator (sidecar of an evaluation)"),

@@ -37,11 +37,11 @@ class Desk:
     """One ModelVersion, with the rights of whoever types."""
 
     def __init__(self, connection: "Connection", namespace: str, name: str, environment: Mapping[str, str]) -> None:
-        self._connection, self._namespace, self.name, self._environment = connection, namespace, name, environment
+        self._connection, self.namespace, self.name, self._environment = connection, namespace, name, environment
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> ModelVersion:
         """The version as it is then; None takes an annotation away. Raises Misused, Refused, CannotTell."""
-        where = f"/apis/{API_VERSION}/namespaces/{quote(self._namespace, safe='')}/{PLURAL}/{quote(self.name, safe='')}"
+        where = f"/apis/{API_VERSION}/namespaces/{quote(self.namespace, safe='')}/{PLURAL}/{quote(self.name, safe='')}"
         body = {"metadata": {"annotations": annotations}}
         try:
             answer = await self._connection.request(
@@ -87,7 +87,7 @@ class Desk:
         from .runtime.cluster import Cluster
 
         try:
-            return await Cluster(self._connection).get(API_VERSION, kind, self._namespace, name)
+            return await Cluster(self._connection).get(API_VERSION, kind, self.namespace, name)
         except ClusterError as error:
             raise self._told(error, "get", kind) from error
 
@@ -96,7 +96,7 @@ class Desk:
         from .runtime.cluster import Cluster
 
         try:
-            bodies = await Cluster(self._connection).list(API_VERSION, KIND, self._namespace, {})
+            bodies = await Cluster(self._connection).list(API_VERSION, KIND, self.namespace, {})
         except ClusterError as error:
             raise self._told(error, "list") from error
         return tuple(each for each in map(_read, bodies) if each is not None)
@@ -116,13 +116,17 @@ class Desk:
 
     async def user(self) -> str:
         """Who types, as the API server knows them, or else as the kubeconfig calls them."""
+        who = await self.known_user() or _kubeconfig_user(self._environment)
+        return printable(who)[:_LONGEST_USER] or "unknown"
+
+    async def known_user(self) -> str:
+        """Who types, as the API server knows them; empty where it does not say."""
         where = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
         try:
             answer = await self._connection.request("POST", where, body={"metadata": {}})
-            who = answer["status"]["userInfo"]["username"]
+            return str(answer["status"]["userInfo"]["username"])
         except (ClusterError, KeyError, TypeError):
-            who = _kubeconfig_user(self._environment)
-        return printable(str(who))[:_LONGEST_USER] or "unknown"
+            return ""
 
     async def _missing(self) -> str:
         try:
@@ -130,15 +134,15 @@ class Desk:
         except Misused:
             return "this cluster has no ModelVersions at all: is it the right one, and are the CRDs installed?"
         except (CannotTell, Refused):
-            return f"there is no ModelVersion {self.name} in namespace {self._namespace}"
+            return f"there is no ModelVersion {self.name} in namespace {self.namespace}"
         few = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         there = f"there are {few}" if names else "there is none in this namespace: name another one with -n"
-        return f"there is no ModelVersion {self.name} in namespace {self._namespace}; {there}"
+        return f"there is no ModelVersion {self.name} in namespace {self.namespace}; {there}"
 
     def _told(self, error: ClusterError, verb: str, kind: str = KIND) -> Exception:
         match error.reason:
             case "Forbidden":
-                text = f"you may not {verb} {kind}s in namespace {self._namespace}"
+                text = f"you may not {verb} {kind}s in namespace {self.namespace}"
                 text += f": ask for the right to {verb} {kind.lower()}s.{GROUP}"
                 return CannotTell("Forbidden", text)
             case "AdmissionDenied" | "Invalid":

@@ -108,7 +108,7 @@ def main(options: argparse.Namespace) -> int:
     except CannotTell as error:
         answer = Answer(_UNKNOWN, error.reason, str(error), {})
     if options.output == "json":
-        document = {"modelVersion": _bare(options.name), "result": answer.result, "message": answer.message, **answer.details}
+        document = {"modelVersion": bare(options.name), "result": answer.result, "message": answer.message, **answer.details}
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     elif answer.details:
         sys.stdout.write(f"{answer.message}\n")
@@ -118,12 +118,12 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _answer(options: argparse.Namespace) -> Answer:
-    name, reason = _bare(options.name), _line("--reason", getattr(options, "reason", None) or "")
+    name, reason = bare(options.name), line("--reason", getattr(options, "reason", None) or "")
     if not _NAME.match(name):
         raise Misused("NAME is the name of a ModelVersion, such as fraud-detector-7")
     if not reason and options.command in {"rollback", "hold"}:
         raise Misused('say why, for those who read it later: --reason "scores look wrong"')
-    who, patience = _line("--by", getattr(options, "by", None) or ""), _patience(getattr(options, "timeout", None) or "0s")
+    who, patience = line("--by", getattr(options, "by", None) or ""), _patience(getattr(options, "timeout", None) or "0s")
     async with connected(options.namespace or "", os.environ) as (connection, namespace):
         desk = Desk(connection, namespace, name, os.environ)
         at = now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -214,11 +214,13 @@ def _summary(me: ModelVersion, found: Sequence[Handback], *, seen: bool) -> Answ
     return Answer(_DONE, "RolledBack", f"rolled back; {name} is given no target {again}", details)
 
 
-def _bare(text: str) -> str:
+def bare(text: str) -> str:
+    """The name, without the kind that kubectl users write before it."""
     return next((text.removeprefix(each) for each in _STORED if text.startswith(each)), text)
 
 
-def _line(flag: str, text: str) -> str:
+def line(flag: str, text: str) -> str:
+    """What was typed behind a flag. Raises Misused where it is no line, or too long."""
     text = text.strip()
     if len(text) > _LONGEST or not text.isprintable():
         raise Misused(f"{flag} takes one line of at most {_LONGEST} characters")

@@ -63,10 +63,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* What the operator may do where it watches: the same rules in a ClusterRole or in a Role of each namespace. */ -}}
 {{- define "weighbridge.rules" -}}
 - apiGroups: [weighbridge.dev]
-  resources: [modelregistries, evaluationjobs, modelversions]
+  resources: [modelregistries, evaluationjobs, modelversions, modelapprovals]
   verbs: [get, list, watch]
 - apiGroups: [weighbridge.dev]
-  resources: [modelregistries/status, evaluationjobs/status, modelversions/status]
+  resources: [modelregistries/status, evaluationjobs/status, modelversions/status, modelapprovals/status]
   verbs: [patch]
 # A ModelVersion's evaluations. They are removed by the garbage collector, with their owner.
 - apiGroups: [weighbridge.dev]

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from .base import GROUP, ApiModel, Cel, Column, Duration, KindInfo, ObjectMeta, Resource, rules
 from .evaluationjob import EvaluationTemplate
+from .modelapproval import StageToApprove
 from .modelregistry import Stage
 from .references import LineagePart, ModelReference
 from .serving import Serving
@@ -38,6 +39,17 @@ class Evaluation(ApiModel):
     max_age: Annotated[Duration, Cel("duration(self) >= duration('1h')", _TOO_OFTEN)] | None = None
     """How long its verdict counts; then it is made again. Until it is, a version that never had a target gets none, and one that
     has or had it keeps what it is. A changed dataset, or the annotation `weighbridge.dev/re-evaluate`, makes it again at once."""
+
+
+class Approvals(ApiModel):
+    """How many people must approve the version before it gets a target it never had."""
+
+    required: Annotated[int, Field(ge=1, le=5)] = 1
+    """How many different people; who trained the version does not count."""
+    stages: Annotated[
+        tuple[StageToApprove, ...], Field(min_length=1, max_length=2, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = ("Production",)
+    """Stages that need it."""
 
 
 class Rollback(ApiModel):
@@ -90,6 +102,8 @@ class ModelVersionSpec(ApiModel):
         Field(max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}),
     ] = ()
     """Evaluations that must be passed before the version may serve."""
+    approvals: Approvals | None = None
+    """People who must approve the version (ModelApproval). Absent: nobody is asked."""
     serving: Annotated[tuple[Serving, ...], Field(max_length=4)] = ()
     """Workloads this version claims."""
     rollback: Rollback = Rollback()

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from .base import ApiModel, Conditions, Text
 from .gate import VerdictName
+from .modelapproval import StageToApprove
 from .references import Digest, Lineage, ModelPin
 
 DriftType = Literal["Pointer", "Serving", "Registry", "Artifact", "Revoked", "Unknown"]
@@ -23,6 +24,8 @@ class EvaluationState(ApiModel):
     """Its verdict; absent while it runs. While it is made again, the verdict before."""
     score: Annotated[str, Field(max_length=64)] = ""
     """Its first gate metric."""
+    evidence: Annotated[str, Field(max_length=64)] = ""
+    """SHA-256 of the engine's result document."""
     round: Annotated[int, Field(ge=1)] = 1
     """How often it was made."""
     ended_at: datetime | None = None
@@ -37,6 +40,37 @@ class EvaluationState(ApiModel):
     """Why it is being made again; empty where it is not."""
     message: Text = ""
     """What it says."""
+
+
+class CountedDecision(ApiModel):
+    """A person's decision that counts."""
+
+    name: Annotated[str, Field(max_length=253)]
+    """Name of the ModelApproval."""
+    approver: Annotated[str, Field(max_length=256)]
+    """Who decided."""
+    at: datetime
+    """When."""
+    subject_hash: Digest
+    """What was decided about."""
+
+
+class ApprovalsState(ApiModel):
+    """What is to be approved, and who has decided."""
+
+    subject_hash: Annotated[str, Field(max_length=71)] = ""
+    """SHA-256 over pinned content, results, gates and stage: what an approval is for. Empty until the evaluations have passed."""
+    stage: StageToApprove | None = None
+    """The stage it is to be approved for; absent where none needs it now."""
+    required: Annotated[int, Field(ge=0)] = 0
+    """How many people must approve."""
+    approved_by: Annotated[tuple[CountedDecision, ...], Field(max_length=32)] = ()
+    """Approvals that count."""
+    rejected_by: Annotated[tuple[CountedDecision, ...], Field(max_length=32)] = ()
+    """Rejections that count, also where the ModelApproval was deleted since: until the same person approves."""
+    earlier: Annotated[tuple[CountedDecision, ...], Field(max_length=32)] = ()
+    """Rejections that counted before results or gates changed. They keep a version that had a target from having it again, until
+    the same people approve, or as many as are required."""
 
 
 class Rejection(ApiModel):
@@ -157,6 +191,8 @@ class ModelVersionStatus(ApiModel):
     """Where the version comes from."""
     evaluations: Annotated[tuple[EvaluationState, ...], Field(max_length=8)] = ()
     """The evaluations."""
+    approvals: ApprovalsState | None = None
+    """Who approved; absent where nobody is asked."""
     serving: Annotated[tuple[ServingState, ...], Field(max_length=4)] = ()
     """The claimed workloads."""
     requests: Requests = Requests()
@@ -168,5 +204,5 @@ class ModelVersionStatus(ApiModel):
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=20)] = ()
     """The last changes, oldest first."""
     conditions: Conditions = ()
-    """`Resolved`, `LineageComplete`, `Evaluated`, `Serving`, `RegistrySynced`, `InSync`, `RollbackReady`,
-    `Ready`, `Reconciling`, `Stalled`."""
+    """`Resolved`, `LineageComplete`, `Evaluated`, `Approved` (where people are asked), `Serving`, `RegistrySynced`, `InSync`,
+    `RollbackReady`, `Ready`, `Reconciling`, `Stalled`."""

@@ -64,6 +64,7 @@ class ModelVersionController:
                 if any(owner.uid == resource.metadata.uid for owner in job.metadata.owner_references)
             },
             datasets=_datasets(resource, ports),
+            approvals=store.approvals(namespace, resource.metadata.name),
             siblings=rivals(resource, store),
             targets=targets,
             probes=probes,
@@ -97,6 +98,8 @@ class ModelVersionController:
             return [Key("ModelVersion", namespace, owner["name"]) for owner in owners if owner["kind"] == "ModelVersion"]
         if kind == "ModelRegistry":
             return [each.key for each in store.versions(namespace) if each.spec.source.registry_ref.name == name]
+        if kind == "ModelApproval":
+            return [Key("ModelVersion", namespace, body["spec"]["modelVersionRef"]["name"])]
         if kind == "ModelVersion":
             refs = [entry["targetRef"] for entry in body["spec"].get("serving", ())]
             targets = {(ref.get("kind", "Deployment"), ref["name"]) for ref in refs}

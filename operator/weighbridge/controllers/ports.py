@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..api.base import Key, Resource
 from ..api.evaluationjob import EvaluationJob
+from ..api.modelapproval import ModelApproval
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.references import DatasetPin, DatasetReference, ModelReference
@@ -21,6 +22,11 @@ class Store(Protocol):
 
     def registry(self, namespace: str, name: str) -> ModelRegistry | None: ...
     def evaluation(self, namespace: str, name: str) -> EvaluationJob | None: ...
+    def version(self, namespace: str, name: str) -> ModelVersion | None: ...
+    def approvals(self, namespace: str, version: str) -> tuple[ModelApproval, ...]:
+        """ModelApprovals that name this ModelVersion."""
+        ...
+
     def versions(self, namespace: str) -> tuple[ModelVersion, ...]: ...
     def claimants(self, namespace: str, kind: str, name: str) -> tuple[ModelVersion, ...]:
         """ModelVersions whose serving entries name this object, as target or as the ConfigMap the pointer lives in."""

@@ -14,7 +14,7 @@ from ..api.references import ModelPin
 from ..api.serving import Pointer, Serving, TargetRef
 from ..api.versionstatus import Rejection, ServingState
 from .conditions import find
-from .stages import HOLDING, entries, said_why, standing
+from .stages import HOLDING, entries, had, said_why, standing
 
 _ANSWERS = ("Resolved", "LineageComplete", "Evaluated")
 _SEEN = ("RolloutFailed", "ProbeFailed")
@@ -87,11 +87,13 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
     # What never fitted the target cannot win it; what once held it keeps its claim.
     unfit = bool(state and not state.fits and state.repointed_at is None)
     holds = bool(state and state.state in HOLDING)
-    refused = bool(state and rejection(version, state)) or (_fallen(version, entry) if holds else _refused(version))
+    refused = bool(state and rejection(version, state)) or (_fallen(version, entry) if holds else _refused(version, entry))
+    approved = _approved(version, entry, state)
     answers = [find(status.conditions, kind) for kind in _ANSWERS]
     # An answer about the spec of before says nothing about this one: a gate that was just changed is passed by nobody yet.
     now = version.metadata.generation
     granted = all(answer is not None and answer.status == "True" and answer.observed_generation == now for answer in answers)
+    granted = granted and approved is True
     # What holds the target loses it only to evidence: a question that is open again (a changed gate, say) is none.
     eligible = (
         status.resolved is not None and not refused and not unfit and (granted or holds) and (not suspended(version) or holds)
@@ -101,7 +103,8 @@ def claim(version: ModelVersion, target: TargetRef) -> Claim | None:
         precedence=version.spec.precedence,
         created_at=status.resolved.created_at if status.resolved else None,
         eligible=eligible,
-        undecided=not eligible and not refused and not unfit and not suspended(version),
+        # What waits for people may wait for days: others are weighed, and serve, meanwhile.
+        undecided=not eligible and not refused and not unfit and not suspended(version) and approved is not False,
         value=pointer_value(entry, status.resolved) if status.resolved else "",
         refused=refused,
         serves=bool(state and state.state == "Serving"),
@@ -123,19 +126,46 @@ def may_hand_over(entry: Serving, won: Claim) -> bool:
     return won.anchored and won.field == field(entry) and entry.pointer.selector is None
 
 
-def _refused(version: ModelVersion) -> bool:
+def _approved(version: ModelVersion, entry: Serving, state: ServingState | None) -> bool | None:
+    """Whether people let it have the target; False where they are still asked, None where it cannot be told from status."""
+    asked, told = version.spec.approvals, version.status.approvals
+    if asked is None or entry.stage not in asked.stages:
+        return True
+    answer = find(version.status.conditions, "Approved")
+    if answer is None or answer.observed_generation != version.metadata.generation or told is None or told.stage != entry.stage:
+        return None
+    if answer.status != "False":
+        return answer.status == "True" or None
+    # With several targets: what it has or had is not asked about once more.
+    return not _disapproved(version, entry) and had(state)
+
+
+def _disapproved(version: ModelVersion, entry: Serving) -> bool:
+    """Whether people rejected it."""
+    asked, answer = version.spec.approvals, find(version.status.conditions, "Approved")
+    if asked is None or entry.stage not in asked.stages or answer is None:
+        return False
+    return answer.status == "False" and answer.reason == "ApprovalRejected"
+
+
+def _refused(version: ModelVersion, entry: Serving) -> bool:
     """Whether a version that does not hold the target may not have it: everything must be granted, and a way back be alive."""
+    if _disapproved(version, entry):
+        return True
     answers = (find(version.status.conditions, kind) for kind in (*_ANSWERS, "RollbackReady"))
     return any(answer is not None and answer.status == "False" and answer.reason != "NoStandby" for answer in answers)
 
 
 def _fallen(version: ModelVersion, entry: Serving) -> bool:
-    """Whether there is evidence against a version that holds the target: it is to leave, was revoked, or failed its evaluation."""
+    """Whether there is evidence against a version that holds the target: it is to leave, was revoked or rejected, or failed its
+    evaluation."""
     if entry.stage != version.spec.stage and said_why(version):
         return True
     resolved, evaluated = (find(version.status.conditions, kind) for kind in ("Resolved", "Evaluated"))
     if resolved is not None and resolved.status == "False":
         return True  # said of what serves only where it was revoked (core/resolution)
+    if _disapproved(version, entry) and version.spec.rollback.automatic:
+        return True
     failed = evaluated is not None and evaluated.status == "False" and evaluated.reason == "GateFailed"
     return failed and reacts(version, "EvaluationFailed")
 

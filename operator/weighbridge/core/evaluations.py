@@ -187,6 +187,7 @@ def _state(version: ModelVersion, evaluation: Evaluation, job: EvaluationJob, pi
         message=message,
         round=number,
         ended_at=status.job.finished_at if status.job is not None else None,
+        evidence=status.results.sha256 if status.results is not None else "",
         datasets=status.resolved.fingerprints if status.resolved is not None else {},
         champion=status.champion.evaluation if status.champion is not None else None,
     )

@@ -7,6 +7,7 @@ from ..api.base import seconds
 from ..api.modelversion import ModelVersion
 from ..api.serving import Serving, TargetRef
 from ..api.versionstatus import Drift, DriftType, HistoryEntry, ModelVersionStatus, Requests
+from .approvals import Approved, approve
 from .conditions import Draft, Summary, settle, stamp
 from .election import Claim, claim, pointer_value, suspended, waits_for
 from .evaluations import Evaluated, evaluate, in_turn
@@ -40,7 +41,8 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     asked = version if frozen else follow(version, now)
     resolution = resolve(asked, facts)
     evaluated = evaluate(asked, resolution.pin, facts, now)
-    me = _so_far(asked, resolution, evaluated, now)
+    approved = approve(asked, resolution.pin, resolution.lineage, evaluated, facts.approvals)
+    me = _so_far(asked, resolution, evaluated, approved, now)
     evaluated = in_turn(evaluated, _before(me, facts))
     claimed = [entry for entry in entries(me) if not _left(me, entry, facts, now)]
     rivals = [_claims(me, entry.target_ref, facts) for entry in claimed]
@@ -48,16 +50,17 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
     serving = tuple(outcome.state for outcome in outcomes)
     told = write_back(version, resolution.pin, evaluated.states, serving, facts=facts, now=now)
     drift = [*resolution.drift, *(each for outcome in outcomes for each in outcome.drift), *told.drift]
-    view = View(me, resolution, evaluated, outcomes, facts, left(version, serving))
+    view = View(me, resolution, evaluated, outcomes, facts, left(version, serving), approved.draft)
     summary, phase = summarise(view)
     drafts = (
         resolution.resolved,
         resolution.complete,
         evaluated.draft,
+        *([approved.draft] if approved.draft is not None else []),
         worst(view),
         told.draft,
         in_sync(view, drift),
-        *rollback_ready(version, resolution, evaluated.draft, outcomes=outcomes, claims=rivals, facts=facts),
+        *rollback_ready(version, resolution, evaluated.draft, approved.draft, outcomes=outcomes, claims=rivals, facts=facts),
         *summary.drafts(),
     )
     generation = version.metadata.generation
@@ -69,6 +72,7 @@ def decide(version: ModelVersion, facts: VersionFacts, now: datetime) -> Plan:
         resolved=resolution.pin,
         lineage=resolution.lineage,
         evaluations=evaluated.states,
+        approvals=approved.state,
         serving=serving,
         requests=_requests(asked, view, claimed),
         registry=told.state,
@@ -95,15 +99,14 @@ def _requests(version: ModelVersion, view: View, claimed: list[Serving]) -> Requ
     return requests.model_copy(update={"reason": version.metadata.annotations.get(REASON, "").strip()[:1024]})
 
 
-def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated, now: datetime) -> ModelVersion:
+def _so_far(version: ModelVersion, resolution: Resolution, evaluated: Evaluated, approved: Approved, now: datetime) -> ModelVersion:
     """This version with what was just learnt, so that its own claim is counted by the same rule as all others."""
-    drafts = (resolution.resolved, resolution.complete, evaluated.draft)
+    drafts = [resolution.resolved, resolution.complete, evaluated.draft, *([approved.draft] if approved.draft is not None else [])]
     fresh = settle(version.status.conditions, drafts, version.metadata.generation, now)
-    types = {draft.type for draft in drafts}
+    types = {"Approved", *(draft.type for draft in drafts)}
     conditions = (*fresh, *(each for each in version.status.conditions if each.type not in types))
-    return version.model_copy(
-        update={"status": version.status.model_copy(update={"resolved": resolution.pin, "conditions": conditions})}
-    )
+    known = {"resolved": resolution.pin, "conditions": conditions, "approvals": approved.state}
+    return version.model_copy(update={"status": version.status.model_copy(update=known)})
 
 
 def _left(version: ModelVersion, entry: Serving, facts: VersionFacts, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from ..api.annotations import REASON, REQUESTED_BY
 from ..api.base import seconds
+from ..api.modelapproval import StageToApprove
 from ..api.modelregistry import Stage
 from ..api.modelversion import ModelVersion
 from ..api.serving import Serving, TargetRef
@@ -37,6 +38,20 @@ def standing(version: ModelVersion, target: TargetRef) -> ServingState | None:
 def entries(version: ModelVersion) -> list[Serving]:
     """What the version claims: the entries of its stage, and those of a higher one it has not left yet."""
     return [entry for entry in version.spec.serving if entry.stage == version.spec.stage or leaves(version, entry)]
+
+
+def to_approve(version: ModelVersion) -> StageToApprove | None:
+    """The stage for which people have to approve the version now: the one it is wished in, or a higher one it has not left."""
+    if version.spec.approvals is None:
+        return None
+    stages = {version.spec.stage, *(entry.stage for entry in entries(version))}
+    needed: tuple[StageToApprove, ...] = ("Production", "Staging")
+    return next((each for each in needed if each in stages and each in version.spec.approvals.stages), None)
+
+
+def had(state: ServingState | None) -> bool:
+    """Whether the version has a target, or is its way back, and no evidence has taken it away."""
+    return state is not None and state.repointed_at is not None and state.state in (*HOLDING, "Superseded", "Blocked")
 
 
 def leaves(version: ModelVersion, entry: Serving) -> bool:

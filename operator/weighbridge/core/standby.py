@@ -22,6 +22,7 @@ def rollback_ready(
     version: ModelVersion,
     resolution: Resolution,
     evaluated: Draft,
+    approved: Draft | None,
     *,
     outcomes: Sequence[Outcome],
     claims: Sequence[Sequence[Claim]],
@@ -37,7 +38,8 @@ def rollback_ready(
         return (Draft(_KIND, False, resolution.resolved.reason, f"not a way back any more: {resolution.resolved.message}"),)
     if suspended(version):
         return (Draft(_KIND, False, "Suspended", "not a way back while it is on hold"),)
-    for draft in (resolution.complete, evaluated):
+    rejected = [approved] if approved is not None and approved.reason == "ApprovalRejected" else []
+    for draft in (resolution.complete, evaluated, *rejected):
         if draft.status is False:
             return (Draft(_KIND, False, draft.reason, f"not a way back any more: {draft.message}"),)
     for outcome in outcomes:

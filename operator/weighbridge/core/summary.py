@@ -27,6 +27,8 @@ class View:
     facts: VersionFacts
     left: str = ""
     """The stage it has just left with a target or its place as the way back; empty where it has not."""
+    approved: Draft | None = None
+    """Approved; None where nobody is asked."""
 
     @property
     def holds(self) -> bool:
@@ -81,7 +83,9 @@ def summarise(view: View) -> tuple[Summary, str]:
     """`Ready` and the one word for people; the first that applies."""
     version, evaluated = view.version, view.evaluated.draft
     resolved, complete = view.resolution.resolved, view.resolution.complete
-    refused = next((draft for draft in (resolved, complete, evaluated) if draft.status is False), None)
+    asked = view.approved if view.approved is not None and view.approved.status is False else None
+    rejected = [asked] if asked is not None and asked.reason == "ApprovalRejected" else []
+    refused = next((draft for draft in (resolved, complete, evaluated, *rejected) if draft.status is False), None)
     if refused is not None and not view.holds:
         return Summary("Stalled", refused.reason, refused.message), "Refused"
     if suspended(version) or view.facts.hold:
@@ -94,14 +98,14 @@ def summarise(view: View) -> tuple[Summary, str]:
         return Summary("InProgress", resolved.reason, resolved.message), phase
     if refused is not None:  # it holds a target all the same: nobody else may, or this takes nothing away from what serves
         return _kept(view, refused)
-    if (asked := _unexplained(view)) is not None:
-        return asked
+    if (unexplained := _unexplained(view)) is not None:
+        return unexplained
     if not view.outcomes and (said := _gone(view)) is not None:
         return said
     if evaluated.status is None and not view.holds:
-        blocked = next((each.draft.message for each in view.outcomes if each.state.state == "Blocked"), "")
-        later = f"; it could not serve then: {blocked}" if blocked else ""
-        return Summary("InProgress", evaluated.reason, f"{evaluated.message}{later}"), "Evaluating"
+        return Summary("InProgress", evaluated.reason, f"{evaluated.message}{_later(view)}"), "Evaluating"
+    if asked is not None and worst(view).reason != "Superseded" and not view.holds:
+        return Summary("InProgress", asked.reason, f"{asked.message}{_later(view)}"), "AwaitingApproval"
     if not view.outcomes:
         draft = worst(view)
         if draft.reason == "EntryRemoved":
@@ -111,6 +115,12 @@ def summarise(view: View) -> tuple[Summary, str]:
     if evaluated.status is None and phase == "Serving" and summary.state == "Ready":
         return Summary("InProgress", evaluated.reason, evaluated.message), "Serving"
     return summary, phase
+
+
+def _later(view: View) -> str:
+    """What would keep it from serving, once it may."""
+    blocked = next((each.draft.message for each in view.outcomes if each.state.state == "Blocked"), "")
+    return f"; it could not serve then: {blocked}" if blocked else ""
 
 
 def _kept(view: View, refused: Draft) -> tuple[Summary, str]:

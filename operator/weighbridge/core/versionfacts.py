@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..api.evaluationjob import EvaluationJob
+from ..api.modelapproval import ModelApproval
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.references import DatasetPin
@@ -22,6 +23,8 @@ class VersionFacts:
     """EvaluationJobs of this version, by object name."""
     datasets: Mapping[str, tuple[Fact[DatasetPin], ...]] = field(default_factory=dict)
     """What registries say now of the datasets of decided evaluations, by the evaluation's name."""
+    approvals: tuple[ModelApproval, ...] = ()
+    """ModelApprovals that name this version."""
     siblings: tuple[ModelVersion, ...] = ()
     """Other ModelVersions of the namespace."""
     targets: Mapping[TargetRef, Known[TargetState] | Absent | Failed] = field(default_factory=dict)

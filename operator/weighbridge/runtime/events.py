@@ -45,6 +45,9 @@ _ON_THE_WAY = frozenset(
             "Deleting",
             "Electing",
             "NoStandby",
+            "ApprovalRequired",
+            "NotEvaluated",
+            "NotObserved",
         ),
     }
 )

@@ -12,6 +12,7 @@ from . import logs
 from .queue import Priority, Queue
 from .store import STORED, ObjectStore, key_of
 
+_DECISION = "ModelApproval"
 Controllers = Mapping[str, Controller[Any, Any]]
 """Controllers by the kind they are for."""
 
@@ -57,10 +58,13 @@ class News:
                 logs.LOG.exception("unexpected error", extra={"fields": {"kind": body["kind"]}})
                 continue
             for key in keys:
-                self._queue.add(key, self._raised(controller, key, priority))
+                self._queue.add(key, self._raised(controller, body["kind"], key, priority))
 
-    def _raised(self, controller: Controller[Any, Any], key: Key, priority: Priority) -> Priority:
-        """Many versions may claim what has changed; the one that it serves must not wait for the others."""
+    def _raised(self, controller: Controller[Any, Any], kind: str, key: Key, priority: Priority) -> Priority:
+        """Many versions may claim what has changed; the one that it serves must not wait for the others. A person's decision waits
+        for nobody."""
+        if priority is Priority.FRESH and kind == _DECISION:
+            return Priority.URGENT
         content = self._store.get(key) if priority is Priority.FRESH else None
         return Priority.URGENT if isinstance(content, Resource) and controller.urgent(content) else priority
 

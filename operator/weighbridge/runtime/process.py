@@ -16,6 +16,7 @@ from typing import Any
 
 from ..api.base import Key
 from ..controllers.evaluationjob import EvaluationJobController
+from ..controllers.modelapproval import ModelApprovalController
 from ..controllers.modelregistry import ModelRegistryController
 from ..controllers.modelversion import ModelVersionController
 from ..controllers.ports import ClusterError, Controller, Ports
@@ -57,6 +58,7 @@ def controllers_for(settings: Settings) -> tuple[Controller[Any, Any], ...]:
         ModelRegistryController(),
         EvaluationJobController(settings.evaluator_image, settings.reporter_image, kueue=settings.kueue, engines=installed()),
         ModelVersionController(settings.targets, settings.hold),
+        ModelApprovalController(),
     )
 
 

@@ -1,4 +1,4 @@
-"""The operator's own memory of the three kinds: parsed, each with the version it was read at.
+"""The operator's own memory of the kinds: parsed, each with the version it was read at.
 
 Filled by lists, watch events and the answers to own writes, in any order; the newer version wins, and a deletion wins over every
 version of the same object. It must not talk to anything and decides nothing.
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..api import KINDS, EvaluationJob, ModelRegistry, ModelVersion
-from ..api.base import Key, Resource
+from ..api import KINDS, EvaluationJob, ModelApproval, ModelRegistry, ModelVersion
+from ..api.base import GROUP, Key, Resource
 from ..core.stages import named_targets
 
 STORED: Mapping[str, type[Resource]] = {kind.info.kind: kind for kind in KINDS}
@@ -20,6 +20,8 @@ STORED: Mapping[str, type[Resource]] = {kind.info.kind: kind for kind in KINDS}
 _REMEMBERED_DELETIONS = 10_000
 """A late answer to an own write comes within seconds; this many deletions do not happen meanwhile."""
 _NAMED_FIELDS = 5
+_VERSION = f"{GROUP}/ModelVersion"
+"""What stands where the kind of a target does, for the version that a ModelApproval names; no kind is called that."""
 T = TypeVar("T", bound=Resource)
 _Target = tuple[str, str]
 """Kind and name."""
@@ -52,7 +54,8 @@ class ObjectStore:
         self._sorted: dict[tuple[str, str], tuple[Resource, ...]] = {}
         """Readable objects by kind and namespace, as far as they were asked for since the last change there."""
         self._claimants: dict[tuple[str, str, str], set[str]] = {}
-        """Names of ModelVersions by the namespace, kind and name of what their serving entries name."""
+        """Names of ModelVersions by the namespace, kind and name of what their serving entries name, and of ModelApprovals by the
+        version they name."""
         self._ties: dict[str, dict[_Target, _Target]] = {}
         """By namespace and target: which target stands for it and all that are tied to it, as far as it was asked for."""
         self._deleted: OrderedDict[str, None] = OrderedDict()
@@ -64,6 +67,16 @@ class ObjectStore:
     def evaluation(self, namespace: str, name: str) -> EvaluationJob | None:
         """The readable EvaluationJob of that name."""
         return _only(EvaluationJob, self._content(Key("EvaluationJob", namespace, name)))
+
+    def version(self, namespace: str, name: str) -> ModelVersion | None:
+        """The readable ModelVersion of that name."""
+        return _only(ModelVersion, self._content(Key("ModelVersion", namespace, name)))
+
+    def approvals(self, namespace: str, version: str) -> tuple[ModelApproval, ...]:
+        """The readable ModelApprovals that name this ModelVersion."""
+        names = sorted(self._claimants.get((namespace, _VERSION, version), ()))
+        found = (_only(ModelApproval, self._content(Key("ModelApproval", namespace, each))) for each in names)
+        return tuple(each for each in found if each is not None)
 
     def versions(self, namespace: str) -> tuple[ModelVersion, ...]:
         """The readable ModelVersions of a namespace."""
@@ -206,7 +219,9 @@ def _targets(entry: _Entry | None) -> frozenset[_Target]:
 
 
 def _named(entry: _Entry | None) -> frozenset[_Target]:
-    """Kind and name of what the serving entries of a ModelVersion name."""
+    """Kind and name of what the serving entries of a ModelVersion name, or of the version that a ModelApproval does."""
+    if entry is not None and isinstance(entry.content, ModelApproval):
+        return frozenset({(_VERSION, entry.content.spec.model_version_ref.name)})
     if entry is None or not isinstance(entry.content, ModelVersion):
         return frozenset()
     pointers = (each.pointer.config_map for each in entry.content.spec.serving)
