@@ -45,7 +45,9 @@ def _dumped(value: Any) -> str:
 
 def _actions(folder: Path) -> str:
     names = sorted(path.parent.name for path in folder.glob("*/action.lua"))
-    definitions = [{"name": each, "action.lua": _Text((folder / each / "action.lua").read_text(encoding="utf-8"))} for each in names]
+    definitions = [
+        {"name": each, "action.lua": _Text((folder / each / "action.lua").read_text(encoding="utf-8"))} for each in names
+    ]
     return _dumped({"discovery.lua": _Text((folder / "discovery.lua").read_text(encoding="utf-8")), "definitions": definitions})
 
 

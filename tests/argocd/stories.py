@@ -13,7 +13,7 @@ import yaml
 from tests.core.laboratory import RESULTS
 from tests.core.things import GATE, START, evaluation_job, model_version, registry, sha, snapshot
 from tests.core.world import REF, Behaviour, World
-from weighbridge.api import EvaluationJob, ModelVersion
+from weighbridge.api import EvaluationJob
 from weighbridge.api.annotations import HOLD, ROLLBACK
 from weighbridge.api.base import API_VERSION, Resource
 from weighbridge.core import evaluationjob, modelregistry
