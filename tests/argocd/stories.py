@@ -304,4 +304,7 @@ def shown(thing: Object) -> str:
 if __name__ == "__main__":
     for kind, stories in STORIES.items():
         for name, story in stories.items():
-            (TREE / kind / "testdata" / f"{name}.yaml").write_text(shown(story()), encoding="utf-8")
+            text = shown(story())
+            (TREE / kind / "testdata" / f"{name}.yaml").write_text(text, encoding="utf-8")
+            if (again := TREE / kind / "actions" / "testdata" / f"{name}.yaml").exists():
+                again.write_text(text, encoding="utf-8")

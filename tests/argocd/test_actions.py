@@ -51,6 +51,11 @@ def test_every_action_has_a_case_on_an_object_that_is_offered_it() -> None:
     assert [kind for kind in KINDS if (TREE / kind / "actions").exists()] == ["ModelVersion"]
 
 
+def test_they_are_offered_on_what_the_operator_writes() -> None:
+    for path in {case.path for case in (*discovery_cases(), *action_cases())}:
+        assert (ACTIONS / path).read_bytes() == (TREE / "ModelVersion" / path).read_bytes()
+
+
 @pytest.mark.parametrize("path", sorted((TREE / "ModelVersion" / "testdata").iterdir()), ids=lambda path: path.stem)
 def test_one_of_hold_and_release_is_offered_and_requests_are_not_while_nothing_may_change(path: Path) -> None:
     obj = read(path)
