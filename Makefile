@@ -54,7 +54,7 @@ format: ## Formats the code
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-generate: ## Writes the CRDs, their copies in the chart, manifests/install.yaml and docs/metrics.md
+generate: ## Writes the CRDs and what follows from them: the chart's copies, manifests/, docs/metrics.md
 	@$(PYTHON) -m weighbridge.cli crds --write crds
 	@e2e/tools/render
 	@e2e/tools/metrics
