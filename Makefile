@@ -48,14 +48,16 @@ check: ## Style, types, import layers, generated files
 	@$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(PYTHON) -m weighbridge.cli crds --check crds
 	@e2e/tools/render --check
+	@$(PYTHON) -m e2e.reference --check
 
 format: ## Formats the code
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-generate: ## Writes the CRDs, their copies in the chart, and manifests/install.yaml
+generate: ## Writes the CRDs, their copies in the chart, manifests/install.yaml and docs/reference
 	@$(PYTHON) -m weighbridge.cli crds --write crds
 	@e2e/tools/render
+	@$(PYTHON) -m e2e.reference
 
 requirements: ## Locks the dependencies anew
 	@e2e/tools/lock
