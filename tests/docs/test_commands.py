@@ -21,7 +21,9 @@ BESIDE = {"awk", "base64", "cat", "cut", "date", "echo", "grep", "head", "jq", "
 """What stands in a pipeline beside kubectl."""
 REQUESTS = {"rollback": "--timeout 1s", "retry": "", "re-evaluate": "", "hold": "", "release": ""}
 """Commands that write to the cluster, with what keeps them from waiting for an operator that is not there."""
-INSTALLING = re.compile(rf"helm (install|upgrade|uninstall)\b|kubectl (apply|delete)\b.*{re.escape(INSTALL)}", re.DOTALL)
+INSTALLING = re.compile(
+    rf"helm (install|upgrade|uninstall)\b|kubectl (apply|delete)\b.*{re.escape(INSTALL)}|kubectl delete crd", re.DOTALL
+)
 CHART = "helm install weighbridge charts/weighbridge --namespace weighbridge-system --create-namespace"
 WITH_COMMANDS = [page for page in pages() if any(block.commands for block in blocks(page))]
 
