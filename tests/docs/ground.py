@@ -98,14 +98,12 @@ class Ground:
             return
         self.must("kubectl -n fraud delete secret --all")
         objects = things()
-        self.must(
-            "kubectl -n fraud apply --server-side --force-conflicts -f -", {"apiVersion": "v1", "kind": "List", "items": objects}
-        )
-        for each in objects:
-            if each["kind"] in STATUS:
-                status = json.dumps({"status": STATUS[each["kind"]](each)})
-                place = f"{each['kind'].lower()}.weighbridge.dev {each['metadata']['name']}"
-                self.must(f"kubectl -n fraud patch {place} --subresource=status --type=merge -p '{status}'")
+        told = [each | {"status": STATUS[each["kind"]](each)} for each in objects if each["kind"] in STATUS]
+        for items, what in ((objects, ""), (told, " --subresource=status")):
+            self.must(
+                f"kubectl -n fraud apply --server-side --force-conflicts{what} -f -",
+                {"apiVersion": "v1", "kind": "List", "items": items},
+            )
         self._furnished = True
 
 

@@ -41,6 +41,26 @@ def test_every_command_of_the_page_runs(page: Path, ground: Ground, programs: Pa
     assert not problems, "\n\n".join(problems)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kubectl get modelverzions",
+        "$ kubectl get modelregistries\nNAME   ADDRESS   READY",
+        "weighbridge rolback fraud-detector-7",
+        "weighbridge retry no-such-version -n fraud",
+        "frobnicate --all",
+        "kubectl get modelversions | frobnicate",
+        "helm template weighbridge charts/weighbridge --set nonsense=1",
+        "make nothing",
+        "docker build --target nothing .",
+        "e2e/tools/nothing",
+    ],
+)
+def test_what_does_not_run_is_found(text: str, ground: Ground) -> None:
+    ground.furnish()
+    assert _tried(Block(ROOT / "README.md", "", 1, "", text), ground)
+
+
 def test_what_cannot_run_here_is_shown_by_a_test_that_exists() -> None:
     for place in ELSEWHERE.values():
         file, _, name = place.partition("::")

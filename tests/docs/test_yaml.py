@@ -59,6 +59,24 @@ def test_prometheus_takes_the_rule_of_the_page(tmp_path: Path, ground: Ground) -
     ground.must(f"{ROOT}/e2e/tools/promtool check rules {tmp_path}/rules.json")
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"gate": [{"metric": "accuracy", "minimum": 0.9}]},
+        {"gate": [{"metric": "accuracy", "min": 0.9, "max": 0.8}]},
+        {"spec": {"stages": "Production"}},
+        {"targetRef": {"kind": "Deployment", "name": "fraud"}, "pointer": {"container": "server"}},
+        {"apiVersion": API_VERSION, "kind": "ModelRegistry", "metadata": {"name": "both"}, "spec": {}},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}, "strings": {}},
+        {"image": {"repositry": "weighbridge/operator"}},
+        {"something": "else"},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_found(part: dict[str, Any], ground: Ground) -> None:
+    assert _problem(part, ground)
+
+
 def _problem(body: Any, ground: Ground) -> str | None:
     """Why nothing takes it."""
     if "kind" not in body and isinstance(body, dict) and set(body) <= set(VALUES):
