@@ -49,15 +49,17 @@ check: ## Style, types, import layers, generated files
 	@$(PYTHON) -m weighbridge.cli crds --check crds
 	@e2e/tools/render --check
 	@e2e/tools/metrics --check
+	@$(PYTHON) -m e2e.reference --check
 
 format: ## Formats the code
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-generate: ## Writes the CRDs and what follows from them: the chart's copies, manifests/, docs/metrics.md
+generate: ## Writes the CRDs and what follows from them: the chart's copies, manifests/, docs/metrics.md, docs/reference
 	@$(PYTHON) -m weighbridge.cli crds --write crds
 	@e2e/tools/render
 	@e2e/tools/metrics
+	@$(PYTHON) -m e2e.reference
 
 requirements: ## Locks the dependencies anew
 	@e2e/tools/lock
