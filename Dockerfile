@@ -1,7 +1,8 @@
 # Two images from one file:
 #   operator   the operator and its reporter sidecar: small
 #   evaluator  the engines mlflow and lm-eval; with full MLflow and scikit-learn also the demo's MLflow server, trainer and model server
-# Both run as any user, on a read-only root; /tmp must be writable for the evaluator.
+# Both run as any user, on a read-only root; /tmp must be writable for the evaluator. docs/images.md tells more.
+# A release names the base by its digest: --build-arg BASE_IMAGE=python:3.13-slim@sha256:…
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM $BASE_IMAGE AS base
@@ -26,6 +27,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes --no-deps -qr requirements/operator.txt
 COPY --from=package /wheel /wheel
 RUN /build/bin/pip --python /opt/venv/bin/python3 install --no-deps -q /wheel/*.whl
+RUN mkdir /sbom && /build/bin/cyclonedx-py environment --no-validate --output-reproducible -o /sbom/weighbridge.cdx.json /opt/venv/bin/python3
 
 FROM build AS evaluator-build
 COPY requirements/evaluator.txt requirements/
@@ -33,16 +35,31 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /build/bin/pip --python /opt/venv/bin/python3 install --require-hashes --no-deps -qr requirements/evaluator.txt
 COPY --from=package /wheel /wheel
 RUN /build/bin/pip --python /opt/venv/bin/python3 install --no-deps -q /wheel/*.whl
+RUN mkdir /sbom && /build/bin/cyclonedx-py environment --no-validate --output-reproducible -o /sbom/weighbridge.cdx.json /opt/venv/bin/python3
 COPY e2e/demo/training /opt/demo
 
-FROM base AS evaluator
+# What every final image says of itself.
+FROM base AS labelled
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.vendor="Weighbridge" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+USER 65532:65532
+
+FROM labelled AS evaluator
+LABEL org.opencontainers.image.title="weighbridge-evaluator" \
+      org.opencontainers.image.description="The engines mlflow and lm-eval of Weighbridge"
 ENV GIT_PYTHON_REFRESH=quiet
 COPY --from=evaluator-build /opt /opt
-USER 65532:65532
+COPY --from=evaluator-build /sbom /usr/share/sbom
 WORKDIR /tmp
 
-FROM base AS operator
+FROM labelled AS operator
+LABEL org.opencontainers.image.title="weighbridge-operator" \
+      org.opencontainers.image.description="Weighs model versions before they may serve"
 COPY --from=operator-build /opt/venv /opt/venv
-USER 65532:65532
+COPY --from=operator-build /sbom /usr/share/sbom
 ENTRYPOINT ["weighbridge"]
 CMD ["run"]

@@ -22,9 +22,10 @@ from .api.modelversion import ModelVersion
 from .api.versionstatus import ApprovalsState
 from .controllers.ports import ClusterError
 from .core.conditions import find
-from .desk import Desk, Refused, printable
+from .desk import Desk, Refused
 from .places import CannotTell, Misused, connected
 from .requests import bare, line
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .runtime.cluster import Cluster

@@ -250,7 +250,7 @@ def test_the_search_finds_what_is_hidden() -> None:
     assert not hidden("Bearer hidden")
 
 
-async def test_nothing_that_is_secret_is_told_whatever_registries_say(
+async def test_nothing_that_is_secret_is_told_whatever_registries_say(  # noqa: PLR0917
     api_server: RealServer,
     cluster: Cluster,
     namespace: str,

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ NOBODY = {ENDPOINT: "http://127.0.0.1:9"}
 
 def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """The program in a process of its own, with the operator imported and `logging` set up."""
-    head = "import sys, os; from weighbridge.runtime import process, logs, tracing; import weighbridge.cli; logs.configure('text', 'info')"
+    head = "import os, sys, weighbridge.cli\nfrom weighbridge.runtime import logs, process, tracing\nlogs.configure('text', 'info')"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")} | variables
     command = [sys.executable, "-c", f"{head}\n{program}"]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=True, timeout=60)
@@ -82,8 +81,7 @@ def test_without_the_extra_one_line_says_so_and_the_operator_runs() -> None:
     ("variables", "word"),
     [
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf"),
-        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "hurry"}, "OTEL_*"),
-        ({"OTEL_EXPORTER_OTLP_COMPRESSION": "canary4711"}, "OTEL_*"),
+        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4711"}, "OTEL_*"),
     ],
 )
 def test_variables_that_cannot_be_followed_are_told_in_one_line(variables: dict[str, str], word: str) -> None:
@@ -91,7 +89,7 @@ def test_variables_that_cannot_be_followed_are_told_in_one_line(variables: dict[
     assert said.stdout == "True\n"
     assert said.stderr.count("\n") == 1
     assert word in said.stderr
-    assert "canary4711" not in said.stderr
+    assert "4711" not in said.stderr
 
 
 def test_a_header_that_cannot_be_read_is_not_printed() -> None:
@@ -132,6 +130,9 @@ async def test_a_rollback_as_a_trace_shows_it(
                     while await stage.pointer("shop") != uri(1):  # noqa: ASYNC110 - the API server tells by watch only
                         await asyncio.sleep(0.05)
                 await stage.settled("shop-v2", "RolledBack")
+                async with asyncio.timeout(60):
+                    while "Unauthorized" not in str(await stage.get("ModelRegistry", "mlflow", API_VERSION)):  # noqa: ASYNC110 - as above
+                        await asyncio.sleep(0.05)
                 os.kill(process.pid, signal.SIGTERM)
                 await until(lambda: found.requests, 20)
 
@@ -220,7 +221,7 @@ async def test_an_evaluation_may_go_on_with_the_trace_and_keeps_its_name(
     (engine,) = pod["containers"]
     (value,) = [each["value"] for each in engine["env"] if each["name"] == TRACEPARENT]
     begun = found.spans("evaluation")[0]
-    assert re.fullmatch(f"00-{begun.trace}-{begun.id}-01", value)
+    assert re.fullmatch(f"00-{begun.trace}-{begun.id}-0[13]", value)
     assert begun.about == {"weighbridge.job": "evaluation-1"}
     assert TRACEPARENT not in str(pod["initContainers"])
     assert decided == evaluation(), "the decision is left as it was"
@@ -277,21 +278,19 @@ async def test_a_collector_that_hangs_holds_up_neither_passes_nor_the_end(
         assert time.monotonic() - started < FLUSH_SECONDS + 1.5
 
 
-def test_a_process_ends_though_its_collector_hangs(tmp_path: Path) -> None:
-    """Threads of the exporter are nobody's reason to stay."""
-    program = (
-        "import asyncio, socket, time\n"
+def test_a_process_ends_though_its_collector_hangs() -> None:
+    """Threads of the exporter are nobody's reason to stay: they would for most of a minute."""
+    started = time.monotonic()
+    run(
+        "import asyncio, socket\n"
         "listener = socket.create_server(('127.0.0.1', 0))\n"
         "os.environ['OTEL_EXPORTER_OTLP_ENDPOINT'] = f'http://127.0.0.1:{listener.getsockname()[1]}'\n"
         "traces = tracing.tracer(os.environ)\n"
         "with traces.root('a', {}): pass\n"
-        "asyncio.run(traces.close())\n"
-        "print('closed', flush=True)\n"
-        "began.write_text(str(time.time()))\n"
+        "asyncio.run(traces.close())\n",
+        OTEL_EXPORTER_OTLP_TIMEOUT="50",
     )
-    marker = tmp_path / "closed"
-    run(f"from pathlib import Path; began = Path({str(marker)!r})\n{program}", OTEL_EXPORTER_OTLP_TIMEOUT="50")
-    assert time.time() - float(marker.read_text()) < 5.0
+    assert time.monotonic() - started < 40
 
 
 async def test_trouble_with_the_collector_is_told_once_and_its_end_too(
@@ -310,6 +309,6 @@ async def test_trouble_with_the_collector_is_told_once_and_its_end_too(
             pass
         await until(lambda: found.spans("taken"))
         await traces.close()
-    lines = [record.getMessage() for record in caplog.records]
+    lines = [record.getMessage() for record in caplog.records if record.name == "weighbridge"]
     assert lines == ["traces on", "traces not delivered", "traces delivered again"]
     assert "canary4711" not in caplog.text

@@ -203,7 +203,7 @@ def _observer(metrics: Metrics, tracer: Tracer) -> Observer:
     """Takes down every call to a registry."""
 
     def observe(kind: str, operation: str, outcome: str, seconds: float) -> None:
-        metrics.registry_request(operation, outcome, seconds)
+        metrics.registry_request(kind, operation, outcome, seconds)
         about = {"weighbridge.registry": kind, "weighbridge.operation": operation, "weighbridge.outcome": outcome}
         tracer.ended(f"registry {operation}", seconds, about, failed="" if outcome == "Known" else outcome)
 
