@@ -38,7 +38,7 @@ _PHASES = {
 }
 """What Argo CD may show of a ModelVersion in a phase. Serving, but Degraded: a version that may not, or must be seen to."""
 _LEFT_ALONE = {"NoEligibleClaim", "EntryRemoved"}
-_STATES = 80
+_STATES = 40
 """Of each explored world: its first states have every phase already that it comes to."""
 
 
