@@ -51,7 +51,7 @@ def test_without_options_crds_go_to_the_terminal(capsys: pytest.CaptureFixture[s
     assert documents == [crd(kind) for kind in KINDS]
 
 
-@pytest.mark.parametrize("command", ["crds", "report", "preflight", "release mver/"])
+@pytest.mark.parametrize("command", ["crds", "report", "preflight", "release mver/", "why ../x", "at never", "lint /none"])
 def test_small_commands_load_nothing_heavy(command: str) -> None:
     """The reporter runs beside every evaluation. Without its environment it ends at once, after its imports."""
     loaded = f"print(sorted(set({HEAVY!r}) & set(sys.modules)), file=sys.stderr)"
@@ -61,6 +61,18 @@ def test_small_commands_load_nothing_heavy(command: str) -> None:
         [sys.executable, "-c", code], env={**clean, "PYTHONPATH": _source()}, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("/usr/bin/kubectl-weighbridge", "usage: kubectl weighbridge why"), ("cli.py", "usage: weighbridge why")]
+)
+def test_usage_says_what_it_was_called(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "why", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out.startswith(said)
 
 
 def test_a_misspelt_setting_stops_the_start_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:

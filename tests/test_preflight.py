@@ -218,7 +218,8 @@ def test_wrong_usage_is_told_on_stderr(typed: Type, arguments: tuple[str, ...], 
     [
         ("{", "no YAML"),
         ("", "exactly one EvaluationJob"),
-        ("kind: ModelVersion", "exactly one EvaluationJob"),
+        ("kind: ModelVersion", "apiVersion must be"),
+        ("kind: Deployment", "exactly one EvaluationJob or ModelVersion"),
         ("{kind: EvaluationJob}\n---\n{kind: EvaluationJob}", "exactly one EvaluationJob"),
         ("{kind: EvaluationJob, apiVersion: v1}", "apiVersion must be"),
         (f"{{kind: EvaluationJob, apiVersion: {API_VERSION}, spec: {{model: {{name: m}}}}}}", "spec.model.registryRef"),
@@ -318,6 +319,38 @@ async def test_an_evaluation_in_a_file_and_in_the_cluster(
     assert (stored.code, stored.document) == (0, good.document)
     missing = await threaded(lambda: typed("evaluationjob/nobody", "-n", place.namespace))
     assert (missing.code, "no EvaluationJob nobody" in missing.err) == (2, True)
+
+
+async def test_a_version_in_a_file_is_asked_with_all_its_evaluations(
+    typed: Type, api_server: RealServer, place: InCluster, hub: Server, tmp_path: Path
+) -> None:
+    await place.registry("hub", address(hub), CANARY)
+    common = {"KUBECONFIG": str(api_server.kubeconfig), "WEIGHBRIDGE_ALLOW_ADDRESSES": "127.0.0.0/8"}
+    file = tmp_path / "version.yaml"
+
+    async def filed(model: str, *templates: dict[str, Any]) -> Said:
+        source = spec(model)["model"]
+        evaluations = [
+            {"name": f"e{index}", "template": {key: each[key] for key in each if key not in ("model", "fallback")}}
+            for index, each in enumerate(templates)
+        ]
+        body = {"source": source, "evaluations": evaluations}
+        document = {"apiVersion": API_VERSION, "kind": "ModelVersion", "metadata": {"name": "v"}, "spec": body}
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return await threaded(lambda: typed("-f", str(file), "-n", place.namespace, "-o", "json", **common))
+
+    alone = await filed("org/good")
+    assert (alone.code, alone.document["decision"]) == (0, "Available")
+    good = await filed("org/good", spec("org/good"), spec("org/good", engine="guidellm"))
+    assert good.code == 0
+    assert good.checks["Evaluation/e0/Dataset/holdout/Exists"] == good.checks["Model/Exists"]
+    assert good.checks["Evaluation/e0/Engine"] == "Available"
+    assert good.checks["Evaluation/e1/Engine"] == "EngineUnknown", "a note: the operator may know it"
+    assert [each["name"] for each in good.document["resolved"]["datasets"]] == ["holdout"]
+    bad = await filed("org/good", spec("org/good"), spec("org/good", engine="mlflow"))
+    assert (bad.code, bad.document["reason"]) == (1, "EngineUnsupported")
+    assert bad.checks["Evaluation/e1/Engine"] == "EngineUnsupported"
+    assert (await filed("org/nothing", spec("org/nothing"))).code == 1
 
 
 async def test_a_fallback_is_named_loudly(typed: Type, api_server: RealServer, place: InCluster, hub: Server) -> None:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from .api.base import API_VERSION, LocalRef, ObjectMeta
 from .api.evaluationjob import EvaluationJob
 from .api.modelregistry import HuggingFaceConnection, MlflowConnection, ModelRegistry, ModelRegistrySpec, RegistryKind
+from .api.modelversion import ModelVersion
 from .controllers.ports import ClusterError
 from .registries.addresses import Network
 from .registries.base import RegistryFailed
@@ -86,24 +87,29 @@ def of_environment(kind: RegistryKind, environment: Mapping[str, str]) -> Place:
     )
 
 
-def evaluation(text: str) -> EvaluationJob:
-    """The EvaluationJob that YAML or JSON text holds; its namespace is empty where the text names none. Raises Misused."""
+def written(text: str) -> EvaluationJob | ModelVersion:
+    """What YAML or JSON text holds, an EvaluationJob or a ModelVersion; its namespace is empty where the text names none. Raises
+    Misused."""
     try:
         documents = [each for each in yaml.safe_load_all(text) if each is not None]
     except (yaml.YAMLError, RecursionError) as error:
         raise Misused("this is no YAML") from error
-    if len(documents) != 1 or not isinstance(documents[0], dict) or documents[0].get("kind") != EvaluationJob.info.kind:
-        raise Misused("write exactly one EvaluationJob into the file")
+    kinds = {kind.info.kind: kind for kind in (EvaluationJob, ModelVersion)}
+    if len(documents) != 1 or not isinstance(documents[0], dict) or documents[0].get("kind") not in kinds:
+        raise Misused("write exactly one EvaluationJob or ModelVersion into the file")
     body = documents[0]
     if body.get("apiVersion") != API_VERSION:
         raise Misused(f"apiVersion must be {API_VERSION}")
     metadata = body.get("metadata")
     given = metadata if isinstance(metadata, dict) else {}
     try:
-        return EvaluationJob.model_validate({**body, "metadata": {"name": "preflight", "namespace": "", **given}})
+        whole = {"spec": body.get("spec"), "metadata": {"name": "preflight", "namespace": "", **given}}
+        return (
+            EvaluationJob.model_validate(whole) if body["kind"] == EvaluationJob.info.kind else ModelVersion.model_validate(whole)
+        )
     except ValidationError as error:
         places = sorted({".".join(str(part) for part in each["loc"]) for each in error.errors(include_input=False)})
-        raise Misused(f"this EvaluationJob cannot be read: look at {', '.join(places[:5])}") from error
+        raise Misused(f"this {body['kind']} cannot be read: look at {', '.join(places[:5])}") from error
 
 
 class InCluster:

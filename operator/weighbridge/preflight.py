@@ -7,24 +7,27 @@ Must not write anything anywhere.
 
 import argparse
 import asyncio
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from .api.evaluationjob import EvaluationJob
+from .api.evaluationjob import EvaluationJob, EvaluationJobSpec
 from .api.modelregistry import ModelRegistry
-from .api.references import DatasetPin, ModelPin, ModelReference
+from .api.modelversion import ModelVersion
+from .api.references import DatasetPin, DatasetReference, ModelReference
 from .core.checks import Asked, registry_checks, subject_checks
+from .core.engines import Engine
 from .core.facts import Absent, Fact, Failed, Known, ModelSnapshot
 from .core.preflight import Examination, examine
 from .core.subjects import Reference, Subject, ask, registry_names, registry_not_found, subjects
-from .places import CannotTell, Misused, Place, evaluation, of_environment, open_cluster
+from .evaluation.engines import EngineBroken, installed
+from .places import CannotTell, Misused, Place, of_environment, open_cluster, written
+from .preflight_answer import Told, as_json, as_text
 from .registries.base import Registry, RegistryAbsent, RegistryFailed
 from .registries.connections import connect
 from .registries.discretion import Discretion
@@ -33,18 +36,8 @@ from .registries.written import FORMS, kind_of, read
 _CODES = {"Available": 0, "Refused": 1, "Waiting": 3}
 _MISUSED = 2
 _STORED = ("evaluationjob/", "evaluationjobs/", "evaljob/")
-_RESULTS = {"Passed": "passed", "Failed": "FAILED", "Waiting": "waits "}
-
-
-@dataclass(frozen=True)
-class Told:
-    """What is printed."""
-
-    examination: Examination
-    model: ModelPin | None = None
-    datasets: tuple[DatasetPin, ...] = ()
-    words: Mapping[str, str] = field(default_factory=dict)
-    """See `Place.words`."""
+Given: TypeAlias = EvaluationJob | ModelVersion
+Question: TypeAlias = Callable[[Reference], Fact[Any]]
 
 
 def add(parser: argparse.ArgumentParser, _command: str) -> None:
@@ -78,26 +71,27 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     try:
         told = _told(options)
-    except Misused as error:
+    except (Misused, EngineBroken) as error:
         sys.stderr.write(f"weighbridge: {error}\n")
         return _MISUSED
     except CannotTell as error:
         told = Told(Examination((), "Waiting", error.reason, str(error)))
-    sys.stdout.write(_as_json(told) if options.output == "json" else _as_text(told))
+    sys.stdout.write(as_json(told) if options.output == "json" else as_text(told))
     return _CODES[told.examination.decision]
 
 
 def _told(options: argparse.Namespace) -> Told:
     text: str = options.reference or ""
     if bool(text) == bool(options.file):
-        raise Misused(f"name one thing to check: {FORMS}, evaluationjob/NAME, or -f FILE")
+        raise Misused(f"name one thing to check: {FORMS}, evaluationjob/NAME, or -f FILE with an EvaluationJob or a ModelVersion")
     stored = next((text.removeprefix(each) for each in _STORED if text.startswith(each)), "")
     if options.file or stored:
         if options.registry:
             raise Misused("an evaluation names its ModelRegistries itself: leave --registry out")
-        job, place = asyncio.run(_of_cluster(options, evaluation(_content(options.file)) if options.file else None, stored))
-        assert job is not None
-        return _whole(job, _with_policy(place, options.unsafe_formats))
+        given, place = asyncio.run(_of_cluster(options, written(_content(options.file)) if options.file else None, stored))
+        assert given is not None
+        place = _with_policy(place, options.unsafe_formats)
+        return _whole(given.spec, place) if isinstance(given, EvaluationJob) else _version(given, place)
     try:
         kind = kind_of(text)
         reference = read(text, options.registry or kind.lower())
@@ -114,12 +108,26 @@ def _content(file: str) -> str:
         raise Misused(f"{file} cannot be read") from error
 
 
-async def _of_cluster(options: argparse.Namespace, given: EvaluationJob | None, stored: str) -> tuple[EvaluationJob | None, Place]:
-    """The evaluation, where one is asked for, and the registries."""
+async def _of_cluster(options: argparse.Namespace, given: Given | None, stored: str) -> tuple[Given | None, Place]:
+    """What is asked for, where that is an object, and the registries."""
     namespace = options.namespace or (given.metadata.namespace if given else "")
     async with open_cluster(namespace, os.environ) as cluster:
-        job = await cluster.evaluation(stored) if stored else given
-        return job, await cluster.place(registry_names(job.spec) if job else {options.registry})
+        found = await cluster.evaluation(stored) if stored else given
+        return found, await cluster.place(_registries(found) if found else {options.registry})
+
+
+def _registries(given: Given) -> set[str]:
+    if isinstance(given, EvaluationJob):
+        return registry_names(given.spec)
+    return {given.spec.source.registry_ref.name, *(name for _, spec in _asked(given) for name in registry_names(spec))}
+
+
+def _asked(version: ModelVersion) -> list[tuple[str, EvaluationJobSpec]]:
+    """Name and spec of the evaluations a version would have."""
+    model = {"model": version.spec.source.to_json()}
+    return [
+        (each.name, EvaluationJobSpec.model_validate({**each.template.to_json(), **model})) for each in version.spec.evaluations
+    ]
 
 
 def _with_policy(place: Place, unsafe: str | None) -> Place:
@@ -132,18 +140,53 @@ def _with_policy(place: Place, unsafe: str | None) -> Place:
     return Place(registries, place.credentials, place.allow, place.words)
 
 
-def _whole(job: EvaluationJob, place: Place) -> Told:
-    """An evaluation, by the very function that decides in the operator."""
-    question = _desk(place)
-    found = examine(job.spec, place.registries, tuple(ask(subject, question) for subject in subjects(job.spec)))
+def _whole(spec: EvaluationJobSpec, place: Place, question: Question | None = None) -> Told:
+    """An evaluation, by the very function that decides in the operator. An engine that is not known here is no reason against it:
+    the operator may know it."""
+    question, engines, wanted = question or _desk(place), installed(), spec.evaluator.engine
+    strange = wanted not in engines
+    engines = {**engines, wanted: Engine(wanted)} if strange else engines
+    found = examine(spec, place.registries, tuple(ask(subject, question) for subject in subjects(spec)), engines)
+    if strange:
+        note = {"reason": "EngineUnknown", "message": f"engine {wanted} is not known here; the operator may know it"}
+        checks = (
+            each.model_copy(update=note) if each.name == "Engine" and each.result == "Passed" else each for each in found.checks
+        )
+        found = replace(found, checks=tuple(checks))
     pins = found.resolved
     return Told(found, pins.model if pins else None, pins.datasets if pins else (), place.words)
 
 
-def _single(reference: Reference, place: Place) -> Told:
+def _version(version: ModelVersion, place: Place) -> Told:
+    """A version: its source, and each of its evaluations. No registry is asked the same twice."""
+    question, answers = _desk(place), dict[str, Fact[Any]]()
+
+    def once(reference: Reference) -> Fact[Any]:
+        key = reference.model_dump_json(exclude={"name"} if isinstance(reference, DatasetReference) else set())
+        if key not in answers:
+            answers[key] = question(reference)
+        return answers[key]
+
+    told = [("", _single(version.spec.source, place, once))]
+    told += [(f"Evaluation/{name}/", _whole(spec, place, once)) for name, spec in _asked(version)]
+    worst = next(
+        (each for wanted in ("Refused", "Waiting") for _, each in told if each.examination.decision == wanted), told[0][1]
+    ).examination
+    known = {each.name for each in told[0][1].examination.checks}
+    checks = tuple(
+        each.model_copy(update={"name": f"{prefix}{each.name}"[:128]})
+        for prefix, said in told
+        for each in said.examination.checks
+        if not prefix or each.name not in known
+    )
+    pins = {each.digest: each for _, said in told for each in said.datasets}
+    return Told(replace(worst, checks=checks), told[0][1].model, tuple(pins.values()), place.words)
+
+
+def _single(reference: Reference, place: Place, question: Question | None = None) -> Told:
     """A model or dataset alone: the same checks without what only an evaluation has, an engine and fallbacks."""
     subject = Subject("Model" if isinstance(reference, ModelReference) else "Dataset", (reference,))
-    answers = ask(subject, _desk(place))
+    answers = ask(subject, question or _desk(place))
     asked: Asked = [(subject, answers)]
     checks = (*registry_checks(asked), *subject_checks(subject, answers, place.registries))
     for result, decision in (("Failed", "Refused"), ("Waiting", "Waiting")):
@@ -158,7 +201,7 @@ def _single(reference: Reference, place: Place) -> Told:
     return Told(found, datasets=(answer.value,), words=place.words)
 
 
-def _desk(place: Place) -> Callable[[Reference], Fact[Any]]:
+def _desk(place: Place) -> Question:
     """Asks the registries of a place, one connection each."""
     open_ones: dict[str, tuple[Registry, Discretion]] = {}
 
@@ -190,55 +233,3 @@ def _desk(place: Place) -> Callable[[Reference], Fact[Any]]:
 
 def _put(reference: Reference, desk: Registry) -> ModelSnapshot | DatasetPin:
     return desk.model(reference) if isinstance(reference, ModelReference) else desk.dataset(reference)
-
-
-def _as_json(told: Told) -> str:
-    found, say = told.examination, _speaker(told.words)
-    checks = [{**each.to_json(), "message": say(each.message)} for each in found.checks]
-    pins: dict[str, Any] = {"model": told.model.to_json()} if told.model else {}
-    if told.datasets:
-        pins["datasets"] = [each.to_json() for each in told.datasets]
-    document = {
-        "decision": found.decision,
-        "reason": found.reason,
-        "message": say(found.message),
-        "fallback": found.fallback,
-        "checks": checks,
-        "resolved": pins or None,
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-def _as_text(told: Told) -> str:
-    found, say = told.examination, _speaker(told.words)
-    names = max((len(each.name) for each in found.checks), default=0)
-    reasons = max((len(each.reason) for each in found.checks), default=0)
-    lines = [
-        f"{_RESULTS[each.result]}  {each.name:<{names}}  {each.reason:<{reasons}}  {say(each.message)}" for each in found.checks
-    ]
-    lines += [""] if lines else []
-    if found.fallback:
-        lines.append(f"FALLBACK: {say(found.fallback)}")
-    match found.decision:
-        case "Available":
-            lines.append("would be scheduled")
-        case "Refused":
-            lines.append(f"would be refused: {found.reason}: {say(found.message)}")
-        case "Waiting":
-            lines.append(f"would wait: {found.reason}: {say(found.message)}")
-    if told.model is not None:
-        size = f"  {told.model.size} bytes" if told.model.size is not None else ""
-        lines.append(say(f"model    {told.model.uri}  {told.model.digest}{size}"))
-    lines += [say(f"dataset  {each.uri}{f'/{each.file}' if each.file else ''}  {each.digest}") for each in told.datasets]
-    return "\n".join(lines) + "\n"
-
-
-def _speaker(words: Mapping[str, str]) -> Callable[[str], str]:
-    """Sentences with the names that hold here, and without characters that move a terminal's cursor."""
-
-    def say(text: str) -> str:
-        for there, here in words.items():
-            text = text.replace(there, here)
-        return "".join(each if each.isprintable() else "?" for each in text)
-
-    return say

@@ -126,14 +126,14 @@ def _object(document: Document) -> _Object:
     elif isinstance(body, dict):
         kind, hint = str(body.get("kind", "")), nearest(str(body.get("kind", "")), _KINDS)
         if not kind:
-            findings.append(Finding((), "Error", "schema", "kind is missing"))
+            findings.append(Finding((), "Note", "ignored", "this has no kind and is not checked"))
         else:
             findings.append(Finding(("kind",), "Note", "ignored", f"{kind} is no kind of ours and not checked{hint}"))
     elif body is not None:
         findings.append(Finding((), "Error", "schema", "this is no Kubernetes object"))
     found = _Object(document, [_placed(each, document) for each in findings])
     if isinstance(body, dict) and _ours(body) and not any(each.severity == "Error" for each in findings):
-        metadata = {"namespace": "", **body["metadata"]}
+        metadata = {"namespace": "", **{key: each for key, each in body["metadata"].items() if each is not None}}
         try:
             found.made = _KINDS[body["kind"]].model_validate({"metadata": metadata, "spec": body.get("spec")})
         except ValidationError:
@@ -158,6 +158,8 @@ def _checked(document: Document, body: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("metadata",), "Error", "schema", "metadata.name is missing")
     elif not isinstance(name, str) or not _NAME.match(name):
         yield Finding(("metadata", "name"), "Error", "schema", "a name has lower-case letters, digits, - and . alone, and is text")
+    if isinstance(metadata, dict) and not isinstance(metadata.get("namespace", ""), str):
+        yield Finding(("metadata", "namespace"), "Error", "schema", "a namespace is text: write it in quotes")
     if isinstance(metadata, dict) and isinstance(metadata.get("annotations"), dict):
         yield from annotated(body)
         for key, text in metadata["annotations"].items():

@@ -49,7 +49,7 @@ def workloads(made: ModelVersion, others: Sequence[Body]) -> Iterator[Finding]:
         where = entry.pointer.config_map
         for each in others:
             named = where and each.get("kind") == "ConfigMap" and _name(each) == where.name and _beside(each, made)
-            if where and named and where.key in (each.get("data") or {}):
+            if where and named and where.key in _mapping(each.get("data")):
                 yield _owned(path, f"{where.key} of ConfigMap {where.name}")
 
 
@@ -59,15 +59,14 @@ def _pointed(entry: Serving, body: Body, path: Path) -> Iterator[Finding]:
     place = (*path, "pointer")
     if pointer.field_path is not None and _at(body, *pointer.field_path.split(".")) is not None:
         yield _owned(path, f"{pointer.field_path} of {where}")
-    if pointer.selector is not None and pointer.selector in (_at(body, "spec", "selector") or {}):
+    if pointer.selector is not None and pointer.selector in _mapping(_at(body, "spec", "selector")):
         yield _owned(path, f"selector {pointer.selector} of {where}")
     if pointer.container is None:
         return
-    containers = _at(body, "spec", "template", "spec", "containers") or []
-    container = next((each for each in containers if isinstance(each, dict) and each.get("name") == pointer.container), None)
+    containers = {str(each.get("name")): each for each in _mappings(_at(body, "spec", "template", "spec", "containers"))}
+    container = containers.get(pointer.container)
     if container is None:
-        names = [str(each.get("name")) for each in containers if isinstance(each, dict)]
-        text = f"{where} has no container {pointer.container}{nearest(pointer.container, names)}"
+        text = f"{where} has no container {pointer.container}{nearest(pointer.container, containers)}"
         yield Finding((*place, "container"), "Error", "workload", text)
         return
     yield from _in_container(pointer, container, where, path)
@@ -75,7 +74,7 @@ def _pointed(entry: Serving, body: Body, path: Path) -> Iterator[Finding]:
 
 def _in_container(pointer: Pointer, container: Body, where: str, path: Path) -> Iterator[Finding]:
     if pointer.env is not None:
-        declared = {str(each.get("name")): each for each in container.get("env") or [] if isinstance(each, dict)}
+        declared = {str(each.get("name")): each for each in _mappings(container.get("env"))}
         found = declared.get(pointer.env)
         if found is None:
             text = f"container {pointer.container} of {where} does not declare {pointer.env}{nearest(pointer.env, declared)}"
@@ -83,7 +82,8 @@ def _in_container(pointer: Pointer, container: Body, where: str, path: Path) -> 
         elif found.get("value") is not None or found.get("valueFrom") is not None:
             yield _owned(path, f"{pointer.env} of {where}")
     if pointer.argument is not None:
-        words = [str(each) for each in [*(container.get("command") or []), *(container.get("args") or [])]]
+        given = [container.get("command"), container.get("args")]
+        words = [str(each) for words in given if isinstance(words, list) for each in words]
         if any(each == pointer.argument or each.startswith(f"{pointer.argument}=") for each in words):
             text = (
                 f"{pointer.argument} of {where} is in these files: whoever applies them again sets the model back; "
@@ -125,12 +125,20 @@ def _near(one: Resource, other: Resource) -> bool:
 
 
 def _beside(body: Body, made: Resource) -> bool:
-    place = str((body.get("metadata") or {}).get("namespace") or "")
+    place = str(_mapping(body.get("metadata")).get("namespace") or "")
     return place == made.metadata.namespace or "" in (place, made.metadata.namespace)
 
 
 def _name(body: Body) -> str:
-    return str((body.get("metadata") or {}).get("name") or "")
+    return str(_mapping(body.get("metadata")).get("name") or "")
+
+
+def _mapping(value: Any) -> Body:
+    return value if isinstance(value, dict) else {}
+
+
+def _mappings(value: Any) -> list[Body]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _at(body: Any, *path: str) -> Any:
