@@ -107,7 +107,7 @@ def test_no_counter_grows_with_what_users_write() -> None:
     inventory = Inventory()
     told = metrics(inventory)
     first = evaluation_job()
-    ready = [condition("Validated", "False", ""), condition("Complete", "True", "")]
+    ready = [condition("Validated", "False", "Some"), condition("Complete", "True", "Some")]
     refused = with_status(first, phase="Refused", conditions=ready).status
     ended = with_status(first, phase="Error", conditions=ready, verdict={"result": "Error"}).status
 
