@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the real operator process: it takes every line, keeps our namespaces, and its rules are silent in health."""
+"""A real Prometheus scrapes the real operator process: it takes every line, and keeps our namespaces."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -88,6 +88,7 @@ async def test_prometheus_takes_what_the_operator_tells(
         assert (renamed["namespace"], renamed["exported_namespace"]) == ("weighbridge-system", namespace)
         [info] = await server.found('weighbridge_modelversion_info{job="weighbridge"}')
         assert info["model"] == 'a "model"'
+        assert await server.found('weighbridge_kube_requests_total{job="weighbridge",verb="GET",code="200"}')
 
         targets = (await server.ask("targets"))["activeTargets"]
         assert [(each["health"], each["lastError"]) for each in targets] == [("up", "")] * 2
@@ -96,7 +97,7 @@ async def test_prometheus_takes_what_the_operator_tells(
             assert {(each["type"], each["help"]) for each in described[series.name]} == {(series.kind, series.text)}
 
         rules = [rule for group in (await server.ask("rules"))["groups"] for rule in group["rules"]]
-        assert {rule["lastError"] if "lastError" in rule else "" for rule in rules} == {""}
+        assert {rule.get("lastError", "") for rule in rules} == {""}
         firing = {rule["name"] for rule in rules if rule["state"] == "firing"}
         assert firing == set()
         assert await server.found('ALERTS{alertname="WeighbridgeLabelsNotHonored",alertstate="pending"}')
