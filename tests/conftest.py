@@ -97,7 +97,7 @@ async def _install(kubeconfig: Path) -> None:
     async with asyncio.timeout(30):
         while names:
             body = await connection.request("GET", f"{where}/{names[0]}")
-            conditions = body.get("status", {}).get("conditions", [])
+            conditions = body.get("status", {}).get("conditions") or []
             if any(each["type"] == "Established" and each["status"] == "True" for each in conditions):
                 names.pop(0)
             await asyncio.sleep(0.05)
