@@ -16,25 +16,30 @@ PAGE = ROOT / "docs" / "metrics.md"
 RULES = ROOT / "charts" / "weighbridge" / "files" / "alerts.yaml"
 HEAD = f"""# Metrics
 
-What the operator serves on `/metrics` (port 8080). This page is generated from the code by `make generate`. How to scrape it: [monitoring](monitoring.md).
+What the operator serves on `/metrics` (port 8080). This page is generated from the code by `make generate`. How to scrape it:
+[monitoring](monitoring.md).
 
-**`honorLabels: true` is needed.** The label `namespace` of gauges over objects is that of the object. Prometheus gives every sample of a scrape a `namespace` of its own,
-that of the pod it scraped; unless it is told to honour ours, it renames ours to `exported_namespace`, and the rules and the dashboard group by the wrong one. The alert
-`WeighbridgeLabelsNotHonored` tells of that.
+**`honorLabels: true` is needed.** The label `namespace` of gauges over objects is that of the object. Prometheus gives every
+sample of a scrape a `namespace` of its own, that of the pod it scraped; unless it is told to honour ours, it renames ours to
+`exported_namespace`, and the rules and the dashboard group by the wrong one. The alert `WeighbridgeLabelsNotHonored` tells of
+that.
 
-**Restarts.** Counters and histograms begin at 0 with the process, which `rate` and `increase` know. Those of what became of evaluations and versions are counted by whoever
-wrote the status, once; a step is missed where the operator ended, or the API server's answer was lost, between the write and the count. Gauges over objects are computed from
-what the operator has in memory at each scrape: right as soon as it is ready, and gone with their objects.
+**Restarts.** Counters and histograms begin at 0 with the process, which `rate` and `increase` know. Those of what became of
+evaluations and versions are counted by whoever wrote the status, once; a step is missed where the operator ended, or the API
+server's answer was lost, between the write and the count. Gauges over objects are computed from what the operator has in memory
+at each scrape: right as soon as it is ready, and gone with their objects.
 
-**Replicas.** Every replica tells the gauges over objects, also those that stand by: so take `max by (...)` over them, never `sum`. Counters move in the replica that leads: take
-`sum`. `weighbridge_modelversion_last_check_timestamp_seconds` is told by the leader alone.
+**Replicas.** Every replica tells the gauges over objects, also those that stand by: so take `max by (...)` over them, never
+`sum`. Counters move in the replica that leads: take `sum`. `weighbridge_modelversion_last_check_timestamp_seconds` is told by the
+leader alone.
 
-**Labels.** Names and texts of users appear in gauges over objects only. Labels of counters hold words of the operator's own; whatever else comes is counted as `Other`. A label
-without a closed list takes {MOST_WORDS} words at the most.
+**Labels.** Names and texts of users appear in gauges over objects only. Labels of counters hold words of the operator's own;
+whatever else comes is counted as `Other`. A label without a closed list takes {MOST_WORDS} words at the most.
 
-**GPU seconds.** Devices are whole ones of the engine's limits (`nvidia.com/gpu`, `amd.com/gpu`, `gpu.intel.com/...`); slices of one are not counted. Time is that of the engine's
-container, and a pod that was never seen to run counts nothing, nor does one whose EvaluationJob was deleted meanwhile. For how long refused evaluations would have held
-their GPUs nobody can know, so there is no metric of it.
+**GPU seconds.** Devices are whole ones of the engine's limits (`nvidia.com/gpu`, `amd.com/gpu`, `gpu.intel.com/...`); slices of
+one are not counted. Time is that of the engine's container, and a pod that was never seen to run counts nothing, nor does one
+whose EvaluationJob was deleted meanwhile. For how long refused evaluations would have held their GPUs nobody can know, so there
+is no metric of it.
 """
 
 

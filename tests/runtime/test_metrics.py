@@ -107,25 +107,24 @@ def test_no_counter_grows_with_what_users_write() -> None:
     inventory = Inventory()
     told = metrics(inventory)
     first = evaluation_job()
-    ready = [condition("Validated", "False", ""), condition("Complete", "True", "")]
+    ready = [condition("Validated", "False", "Some"), condition("Complete", "True", "Some")]
     refused = with_status(first, phase="Refused", conditions=ready).status
     ended = with_status(first, phase="Error", conditions=ready, verdict={"result": "Error"}).status
 
     def say(number: int) -> None:
-        word = f"{ODD}{number}"
-        for each in (word, f"Reason{number}"):
-            told.registry_request(each, each, each, 0.1)
-            told.kube_request(each, number, 0.1)
-            told.waited(each, 0.1)
-            told.rolled_back(each, 0.1)
-            told.webhook(each, each)
-            told.alert(each)
-            told.passes.labels(each, each).inc()
-            engine = first.spec.evaluator.model_copy(update={"engine": f"engine-{number}"})
-            job = named(first, number).model_copy(update={"spec": first.spec.model_copy(update={"evaluator": engine})})
-            for status in (refused, ended):
-                said = tuple(found.model_copy(update={"reason": f"Reason{number}"}) for found in status.conditions)
-                told.milestones.tell(job, status.model_copy(update={"conditions": said}), START)
+        each = f"{ODD}{number}" if number % 2 else f"Reason{number}"
+        told.registry_request(each, each, each, 0.1)
+        told.kube_request(each, number, 0.1)
+        told.waited(each, 0.1)
+        told.rolled_back(each, 0.1)
+        told.webhook(each, each)
+        told.alert(each)
+        told.passes.labels(each, each).inc()
+        engine = first.spec.evaluator.model_copy(update={"engine": f"engine-{number}"})
+        job = named(first, number).model_copy(update={"spec": first.spec.model_copy(update={"evaluator": engine})})
+        for status in (refused, ended):
+            said = tuple(found.model_copy(update={"reason": f"Reason{number}"}) for found in status.conditions)
+            told.milestones.tell(job, status.model_copy(update={"conditions": said}), START)
 
     for number in range(200):
         say(number)

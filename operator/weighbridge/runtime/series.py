@@ -16,7 +16,7 @@ OTHER = "Other"
 """Stands for every word that a label does not take."""
 MOST_WORDS = 64
 """A label without a closed list takes this many words."""
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,39}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 _SPECIAL = re.compile(r'[\\"\n]')
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n"}
 Words: TypeAlias = Mapping[str, Sequence[str]]
