@@ -53,7 +53,7 @@ format: ## Formats the code
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
-generate: ## Writes the CRDs, their copies in the chart, and manifests/install.yaml
+generate: ## Writes the CRDs, their copies in the chart, the schema of its values, and manifests/
 	@$(PYTHON) -m weighbridge.cli crds --write crds
 	@e2e/tools/render
 

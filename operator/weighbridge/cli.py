@@ -1,5 +1,5 @@
-"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `let-go`, `crds`, `report`.
-Only here, in `preflight`, in `requests` and in `letgo` are environment and flags of the process read.
+"""The command line: `weighbridge run`, `preflight`, `rollback`, `retry`, `re-evaluate`, `hold`, `release`, `let-go`, `crds`,
+`report`. Only here, in `preflight`, in `requests` and in `letgo` are environment and flags of the process read.
 
 What one command needs is imported by that command alone: the reporter runs as a sidecar beside every evaluation and must
 stay small.
@@ -132,8 +132,8 @@ def _add_let_go(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser = commands.add_parser(
         "let-go",
         help="let versions and namespaces be deleted after the operator was uninstalled",
-        description="Takes Weighbridge's finalizer off every ModelVersion, and looks until nobody puts it back. What serves goes on "
-        "serving. For clusters and namespaces without an operator; one that runs lets go by itself. "
+        description="Takes Weighbridge's finalizer off every ModelVersion, and looks until nobody puts it back. What serves goes "
+        "on serving. For clusters and namespaces without an operator; one that runs lets go by itself. "
         "Exit status: 0 done, 1 refused, 3 cannot be told now or an operator still works there, 2 wrong usage.",
     )
     where = parser.add_mutually_exclusive_group()
@@ -142,7 +142,7 @@ def _add_let_go(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     where.add_argument("-A", "--all-namespaces", action="store_true", help="every namespace")
     parser.add_argument(
-        "--settle", metavar="TIME", default="30s", help="how long nobody may have put it back, at least a lease (default: 30s)"
+        "--settle", metavar="TIME", default="30s", help="how long nobody may put it back, a lease or more (default: 30s)"
     )
     parser.add_argument("--timeout", metavar="TIME", default="2m", help="when to give up (default: 2m)")
 
