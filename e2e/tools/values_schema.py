@@ -1,7 +1,8 @@
 """values_schema.py VALUES: the JSON schema of a chart's values, on standard output, from values.yaml and its comments.
 
-Types, and which keys there are, follow from the defaults; nothing else may be written. A comment above a key is its description. `# @schema {…}` above a key adds what a default cannot tell, and must be there for an empty list or map. It is the
-notation of helm-values-schema-json in short, which can only be had as a binary.
+Types, and which keys there are, follow from the defaults; nothing else may be written. A comment above a key is its description.
+`# @schema {…}` above a key adds what a default cannot tell, and must be there for an empty list or map. It is the notation of
+helm-values-schema-json in short, whose module no Go proxy has.
 """
 
 import json

@@ -90,8 +90,8 @@ async def _run(options: argparse.Namespace, settle: float, patience: float) -> t
 async def let_go(
     cluster: Cluster, namespaces: list[str | None], settle: float, patience: float, clock: Callable[[], float]
 ) -> tuple[Look, int]:
-    """The last look, and how many versions were let go of. It ends when nobody has held one for `settle` seconds, at once where there
-    are no versions, and after `patience` seconds in any case; None is every namespace. Raises ClusterError."""
+    """The last look, and how many versions were let go of. It ends when nobody has held one for `settle` seconds, at once where
+    there are no versions, and after `patience` seconds in any case; None is every namespace. Raises ClusterError."""
     over, quiet = clock() + patience, clock()
     ours: set[str] = set()
     while True:

@@ -1,10 +1,13 @@
 """What people without Helm apply: each file and each component of kustomize, and the rights of an operator of one namespace."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+
+from weighbridge import __version__
 
 from .conftest import ROOT, Api
 from .test_combinations import MONITORING
@@ -55,21 +58,39 @@ def test_the_operator_of_one_namespace_may_work_there_and_nowhere_else(cluster: 
     assert not may(cluster, ACCOUNT, verb, what, "--all-namespaces")
 
 
+def built(cluster: Api, folder: Path, kustomization: str) -> str:
+    """What a folder beside a copy of manifests/ builds."""
+    shutil.copytree(MANIFESTS, folder / "manifests")
+    (folder / "mine").mkdir()
+    (folder / "mine" / "kustomization.yaml").write_text(kustomization, encoding="utf-8")
+    return succeeds(cluster.kubectl("kustomize", folder / "mine"))
+
+
+def test_the_kustomization_of_the_documentation_works_as_written(cluster: Api, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    written = re.search(r"^```yaml\n(# kustomization.yaml.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert written
+    text = built(cluster, tmp_path, written[1])
+    succeeds(cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text))
+    (deployment,) = [each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert container["image"] == env["WEIGHBRIDGE_REPORTER_IMAGE"] == f"registry.example.com/weighbridge/operator:{__version__}"
+    assert env["WEIGHBRIDGE_EVALUATOR_IMAGE"] == f"registry.example.com/weighbridge/evaluator:{__version__}"
+
+
 @pytest.mark.parametrize("component", ["", "monitoring", "networkpolicy"])
 def test_kustomize_builds_what_the_api_server_takes(cluster: Api, component: str, tmp_path: Path) -> None:
-    shutil.copytree(MANIFESTS, tmp_path / "manifests")
     mine: dict[str, object] = {"resources": ["../manifests"], "images": [{"name": "weighbridge/operator", "newName": "mine"}]}
     if component:
         mine["components"] = [f"../manifests/components/{component}"]
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(mine), encoding="utf-8")
-    built = succeeds(cluster.kubectl("kustomize", tmp_path / "mine"))
-    objects = [each for each in yaml.safe_load_all(built) if each]
+    text = built(cluster, tmp_path, yaml.safe_dump(mine))
+    objects = [each for each in yaml.safe_load_all(text) if each]
     base = [each for each in yaml.safe_load_all((MANIFESTS / "install.yaml").read_text(encoding="utf-8")) if each]
     assert len(objects) > len(base) if component else len(objects) == len(base)
     (deployment,) = [each for each in objects if each["kind"] == "Deployment"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"].startswith("mine:")
-    succeeds(cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=built))
+    succeeds(cluster.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text))
 
 
 def test_the_folder_of_crds_can_be_applied_as_it_is(cluster: Api) -> None:
