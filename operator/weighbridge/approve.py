@@ -25,6 +25,7 @@ from .core.conditions import find
 from .desk import Desk, Refused
 from .places import CannotTell, Misused, connected
 from .requests import bare, line
+from .runtime.clock import now
 from .terminal import printable
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
 }
 _PLURAL = ModelApproval.info.plural
 _LONGEST_STEM = 200
+_SECOND = 1.0
 _LOOK, _LOOKS = 0.2, 50
 """Seconds between two looks at whether the operator counts the decision, and how many."""
 
@@ -109,7 +111,13 @@ async def _answer(options: argparse.Namespace) -> _Answer:
         user = await desk.known_user()
         if not user:
             raise CannotTell("Unauthorized", "the API server does not say who you are (kubectl auth whoami)")
-        manifest = _manifest(version, state, decision, user, comment)
+        against = state.rejected_by if decision == "Approve" else state.approved_by
+        taken_back = next((each for each in against if each.approver == user), None)
+        if taken_back is not None and abs((now() - taken_back.at).total_seconds()) < _SECOND * 2:
+            await asyncio.sleep(_SECOND)  # times are whole seconds, and of two decisions of one the rejection counts
+        manifest = _manifest(
+            version, state, decision, user, comment=comment, taken_back=taken_back.name if taken_back is not None else ""
+        )
         await _create(cluster, manifest)
         return await _counted(cluster, desk, manifest["metadata"]["name"])
 
@@ -130,10 +138,10 @@ def _shown(version: ModelVersion, state: ApprovalsState) -> Iterator[str]:
     yield f"  decision on {state.subject_hash}"
 
 
-def _manifest(version: ModelVersion, state: ApprovalsState, decision: str, user: str, comment: str) -> dict[str, Any]:
+def _manifest(
+    version: ModelVersion, state: ApprovalsState, decision: str, user: str, *, comment: str, taken_back: str
+) -> dict[str, Any]:
     """The decision. Its name tells it from the one it takes back, so that what was taken back can be decided once more."""
-    against = state.rejected_by if decision == "Approve" else state.approved_by
-    taken_back = next((each.name for each in against if each.approver == user), "")
     unique = hashlib.sha256("\0".join((state.subject_hash, decision, user, taken_back)).encode()).hexdigest()[:16]
     metadata = {"name": f"{version.metadata.name[:_LONGEST_STEM].rstrip('-.')}-{decision.lower()}-{unique}"}
     spec = {
@@ -192,8 +200,8 @@ async def _counted(cluster: "Cluster", desk: Desk, name: str) -> _Answer:
         "rejectedBy": [each.approver for each in state.rejected_by],
     }
     text = f"{printable(approval.spec.approver)}: {printable(said.message)}"
-    now = f"\n  {approved.reason}: {printable(approved.message)}" if approved is not None else ""
-    return _Answer(_DONE, "Counted", f"{text}{now}", {**details, **counts})
+    so_far = f"\n  {approved.reason}: {printable(approved.message)}" if approved is not None else ""
+    return _Answer(_DONE, "Counted", f"{text}{so_far}", {**details, **counts})
 
 
 async def _read(cluster: "Cluster", namespace: str, name: str) -> ModelApproval | None:

@@ -143,10 +143,18 @@ NO_CONTRADICTION = [
 # As many rules as there may be, each pair compared to the end: admission has a budget.
 LARGEST_GATE = [{"metric": "m" * 128, "slice": f"{each:0128}", "min" if each % 2 else "max": each % 2} for each in range(64)]
 LARGEST = [{**EVALUATION, "name": f"e{each}", "template": {**EVALUATION["template"], "gate": LARGEST_GATE}} for each in range(8)]
+APPROVAL = {
+    "modelVersionRef": {"name": "fraud-7"},
+    "stage": "Production",
+    "decision": "Approve",
+    "subjectHash": f"sha256:{'0' * 64}",
+    "approver": "ann@example.com",
+}
 GOOD = {
     "ModelRegistry": {**MLFLOW, "writeBack": {"aliases": {"Production": "champion"}}, "pollInterval": "1m30s"},
     "EvaluationJob": {"model": MODEL, "gate": [RULE], "evaluator": CONTAINER},
     "ModelVersion": VERSION,
+    "ModelApproval": APPROVAL,
 }
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("ModelRegistry", {}, "name exactly one registry"),
@@ -219,10 +227,21 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ),
     *(("ModelVersion", {**VERSION, "serving": [serving]}, message) for serving, message in BAD_SERVING),
     ("ModelVersion", {**VERSION, "stage": "Live"}, "spec.stage"),
+    ("ModelVersion", {**VERSION, "approvals": {"required": 0}}, "spec.approvals.required"),
+    ("ModelVersion", {**VERSION, "approvals": {"required": 6}}, "spec.approvals.required"),
+    ("ModelVersion", {**VERSION, "approvals": {"stages": []}}, "spec.approvals.stages"),
+    ("ModelVersion", {**VERSION, "approvals": {"stages": ["Candidate"]}}, "spec.approvals.stages"),
+    ("ModelApproval", {**APPROVAL, "subjectHash": "latest"}, "spec.subjectHash"),
+    ("ModelApproval", {**APPROVAL, "approver": ""}, "spec.approver"),
+    ("ModelApproval", {**APPROVAL, "decision": "Maybe"}, "spec.decision"),
+    ("ModelApproval", {**APPROVAL, "stage": "Candidate"}, "spec.stage"),
+    ("ModelApproval", {**APPROVAL, "comment": "x" * 1025}, "spec.comment"),
 ]
 IMMUTABLE = [
     ("EvaluationJob", {"gate": [{"metric": "accuracy", "min": 0.1}]}, "an EvaluationJob is immutable"),
     ("ModelVersion", {"source": {"version": "8"}}, "the source is immutable"),
+    ("ModelApproval", {"decision": "Reject"}, "a decision is immutable"),
+    ("ModelApproval", {"comment": "later"}, "a decision is immutable"),
 ]
 
 
@@ -245,6 +264,8 @@ ALSO_GOOD = [
         },
     ),
     ("ModelVersion", {**VERSION, "evaluations": LARGEST}),
+    ("ModelVersion", {**VERSION, "approvals": {}}),
+    ("ModelVersion", {**VERSION, "approvals": {"required": 5, "stages": ["Staging", "Production"]}}),
     ("ModelVersion", {**VERSION, "evaluations": [{**EVALUATION, "maxAge": "720h"}]}),
     (
         "EvaluationJob",

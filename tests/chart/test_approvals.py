@@ -1,5 +1,6 @@
 """Who may decide on a ModelVersion, on a real API server with several people: the admission policy as the chart installs it."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,7 +41,7 @@ def may(verbs: list[str], resource: str, **more: Any) -> Object:
 @pytest.fixture(scope="module")
 def server(template: Callable[..., Rendered]) -> Iterator[ApiServer]:
     """One with the kinds, their policy with one listed service account, and the people."""
-    create, approve = may(["create", "patch", "update", "delete"], "modelapprovals"), may(["approve"], "modelversions")
+    create, approve = may(["get", "create", "patch", "update", "delete"], "modelapprovals"), may(["approve"], "modelversions")
     who = [Identity(each, ("system:authenticated",)) for each in PEOPLE]
     with ApiServer([*who, TOOL, OTHER]) as server:
         api = Api(server.kubeconfig(), server.kubectl.parent)
@@ -52,7 +53,9 @@ def server(template: Callable[..., Rendered]) -> Iterator[ApiServer]:
             *role("tool", TOOL.name, create, approve),
             *role("other", OTHER.name, create, approve),
         ]
-        done(api, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all([*objects, *rights]))
+        # JSON: a bare y is no string to every reader of YAML.
+        listed = {"apiVersion": "v1", "kind": "List", "items": [*objects, *rights]}
+        done(api, "apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
         done(api, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         # The policy counts a moment after it is there.
         while api.kubectl("create", "--dry-run=server", "-f", "-", stdin=manifest("probe", "nobody")).returncode == 0:
@@ -115,18 +118,8 @@ def test_a_decision_stays_what_it_was_and_only_the_operator_says_whether_it_coun
         patch = yaml.safe_dump({"spec": change})
         refused = ann.kubectl("patch", "modelapproval", "once", "-n", "default", "--type=merge", "-p", patch)
         assert "a decision is immutable" in refused.stderr
-    counted = (
-        "patch",
-        "modelapproval",
-        "once",
-        "-n",
-        "default",
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-        '{"status":{"counted":true}}',
-    )
-    assert "cannot patch resource" in ann.kubectl(*counted).stderr
+    status = ("--subresource=status", "--type=merge", "-p", '{"status": {"counted": true}}')
+    assert "cannot patch resource" in ann.kubectl("patch", "modelapproval", "once", "-n", "default", *status).stderr
     done(ann, "delete", "modelapproval", "once", "-n", "default")
 
 

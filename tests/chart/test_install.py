@@ -17,6 +17,8 @@ MAY = """
 get list watch modelregistries.weighbridge.dev
 get list watch evaluationjobs.weighbridge.dev
 get list watch modelversions.weighbridge.dev
+get list watch modelapprovals.weighbridge.dev
+patch modelapprovals.weighbridge.dev/status
 patch modelregistries.weighbridge.dev/status
 patch evaluationjobs.weighbridge.dev/status
 patch modelversions.weighbridge.dev/status
@@ -31,7 +33,8 @@ create events.events.k8s.io
 MAY_NOT = """
 create update patch delete modelregistries.weighbridge.dev
 update patch delete evaluationjobs.weighbridge.dev
-create update delete modelversions.weighbridge.dev
+create update delete approve modelversions.weighbridge.dev
+create update patch delete modelapprovals.weighbridge.dev
 update patch deletecollection jobs.batch
 create update patch delete pods
 create pods/exec

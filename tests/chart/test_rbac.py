@@ -17,6 +17,8 @@ RIGHTS = {
     "weighbridge.dev/evaluationjobs/status": {"patch"},
     "weighbridge.dev/modelversions": {"get", "list", "watch", "patch"},
     "weighbridge.dev/modelversions/status": {"patch"},
+    "weighbridge.dev/modelapprovals": {"get", "list", "watch"},
+    "weighbridge.dev/modelapprovals/status": {"patch"},
     "batch/jobs": {"get", "list", "watch", "create", "delete"},
     "/pods": {"list"},
     "apps/deployments": {"get", "list", "watch", "patch"},
@@ -168,11 +170,11 @@ def test_without_leader_election_there_is_no_right_to_leases(template: Template)
             "view",
             {
                 f"weighbridge.dev/{kind}": {"get", "list", "watch"}
-                for kind in ("modelregistries", "evaluationjobs", "modelversions")
+                for kind in ("modelregistries", "evaluationjobs", "modelversions", "modelapprovals")
             },
         ),
-        ("edit", {"weighbridge.dev/evaluationjobs": EDIT, "weighbridge.dev/modelversions": EDIT}),
-        ("admin", {"weighbridge.dev/modelregistries": EDIT}),
+        ("edit", {f"weighbridge.dev/{kind}": EDIT for kind in ("evaluationjobs", "modelversions", "modelapprovals")}),
+        ("admin", {"weighbridge.dev/modelregistries": EDIT, "weighbridge.dev/modelversions": {"approve"}}),
     ],
 )
 def test_people_get_the_kinds_through_the_clusters_own_roles(template: Template, role: str, expected: dict[str, set[str]]) -> None:
