@@ -9,7 +9,6 @@ ELSEWHERE = {
     r"curl -i http://weighbridge-webhooks": (
         "tests/runtime/test_alerts.py::test_a_firing_alert_is_written_and_its_version_is_looked_at_first"
     ),
-    r"pip install \.": "tests/docs/test_commands.py::test_the_package_brings_its_program",
 }
 """What a command begins with, as a pattern, and where it is shown."""
 

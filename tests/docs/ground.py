@@ -58,7 +58,7 @@ class Ground:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def run(self, command: str, *, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, *, seconds: float = 180) -> subprocess.CompletedProcess[str]:
         """What bash makes of it at the root of the tree, with the placeholders filled in."""
         for word, value in PLACEHOLDERS.items():
             command = re.sub(rf"(?<![\w:/.-]){word}(?![\w:/.-])", value, command)
