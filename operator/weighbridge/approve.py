@@ -61,9 +61,7 @@ def add(parser: argparse.ArgumentParser, command: str) -> None:
     parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's)")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
     reject = command == "reject"
-    parser.add_argument(
-        "--comment", metavar="TEXT", required=reject, help="why; kept in the ModelApproval" if reject else "why"
-    )
+    parser.add_argument("--comment", metavar="TEXT", required=reject, help="why; kept in the ModelApproval" if reject else "why")
 
 
 def main(options: argparse.Namespace) -> int:
