@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 _DONE, _REFUSED, _MISUSED, _UNKNOWN = 0, 1, 2, 3
 _ENDS = "Exit status: 0 done, 1 refused, 3 cannot be told now, 2 wrong usage."
 _DESCRIPTIONS: Mapping[str, str] = {
-    "approve": "Shows content, verdicts and scores of a version that waits for people, approves it in your name, and says whether that "
-    f"counts. {_ENDS}",
+    "approve": "Shows content, verdicts and scores of a version that waits for people, approves it in your name, and says whether "
+    f"that counts. {_ENDS}",
     "reject": f"Rejects a version in your name: it may not serve. {_ENDS}",
 }
 _PLURAL = ModelApproval.info.plural
