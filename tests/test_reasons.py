@@ -10,7 +10,7 @@ OTHERS = set(
     """
     BackoffLimitExceeded BearerToken CrashLoopBackOff DeleteOptions DisruptionTarget ErrImageNeverPull EvaluationJob FailJob
     ErrImagePull PodScheduled
-    IfNotPresent ImagePullBackOff InProgress ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
+    IfNotPresent ImagePullBackOff InProgress ModelApproval ModelRegistry ModelVersion PodFailurePolicy PreparedRequest
     EntryNotFound FallbackUsed GatedRepo HfApi PullRequest RepoNotFound
     BaseModel BlockedByFailedLoad BlueGreenPause CanaryPauseStep ConfigMap FailedToLoad InconclusiveAnalysisRun
     InconclusiveExperiment InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet

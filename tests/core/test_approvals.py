@@ -355,5 +355,6 @@ def test_a_decision_says_what_it_waits_for() -> None:
     assert judge(yes, version).reason == "NotObserved"
     assert judge(yes, after(version, look(version))).reason == "NotObserved"
     assert judge(yes, after(version, look(version, yes, later))).reason == "Replaced"
+    assert judge(later, after(version, look(version, yes))).reason == "NotObserved"
     assert judge(yes, after(version, look(version, yes, result="Failed"))).reason == "NotEvaluated"
     assert judge(yes, model_version("1")).reason == "NotRequired"

@@ -60,7 +60,8 @@ def judge(approval: ModelApproval, version: ModelVersion | None) -> Summary:
     trainer = version.status.lineage.trained_by if version.status.lineage is not None else ""
     if spec.decision == "Approve" and same_person(spec.approver, trainer):
         return Summary("Stalled", "OwnVersion", f"{trainer} trained {name}: somebody else has to approve it")
-    if any(each.approver == spec.approver for each in (*state.approved_by, *state.rejected_by)):
+    at, listed = approval.metadata.creation_timestamp, (*state.approved_by, *state.rejected_by)
+    if any(each.approver == spec.approver and at is not None and each.at >= at for each in listed):
         return Summary("Ready", "Replaced", f"a later decision of {spec.approver} counts")
     return Summary("InProgress", "NotObserved", f"the operator looks at {name} first")
 
