@@ -6,32 +6,15 @@ import pytest
 
 from .pages import ROOT, anchors, links, pages
 
-COMING = (
-    "docs/approvals.md",
-    "docs/cli.md",
-    "docs/gitops.md",
-    "docs/install.md",
-    "docs/metrics.md",
-    "docs/monitoring.md",
-)
-"""Pages that are linked before they are there."""
-
-
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
     for link in links(page):
         path, _, anchor = link.target.partition("#")
         target = (page.parent / path).resolve() if path else page
-        if target.is_relative_to(ROOT) and str(target.relative_to(ROOT)) in COMING:
-            continue
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
             broken.append(f"{page.relative_to(ROOT)}:{link.line}: {link.target}")
     assert broken == []
-
-
-def test_nothing_that_is_there_is_still_to_come() -> None:
-    assert [page for page in COMING if (ROOT / page).exists()] == [], "take these out of COMING"
 
 
 def test_every_page_is_in_the_index() -> None:
