@@ -47,7 +47,7 @@ def server(template: Callable[..., Rendered]) -> Iterator[ApiServer]:
         api = Api(server.kubeconfig(), server.kubectl.parent)
         objects = template("approvals.serviceAccounts={argocd/argocd-server}").of(*KINDS)
         rights = [
-            *role("ann", "ann", create, approve),
+            *role("ann", "ann", create, approve, may(["get"], "modelapprovals/status")),
             *role("ben", "ben", create, may(["approve"], "modelversions", resourceNames=["fraud-8"])),
             *role("eve", "eve", create),
             *role("tool", TOOL.name, create, approve),
