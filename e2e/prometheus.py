@@ -1,4 +1,4 @@
-"""A real Prometheus beside the cluster: it finds the operator's pods as it would inside, and asks them through the API server."""
+"""A real Prometheus beside the cluster, which asks the operator's pods through the API server."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from e2e.helm import kubeconfig
-from e2e.kube import ROOT
+from e2e.kube import ROOT, Kube
 
 RULES = ROOT / "charts" / "weighbridge" / "files" / "alerts.yaml"
 INTERVAL = 5.0
@@ -99,39 +99,26 @@ def _configuration(folder: Path, namespace: str) -> dict[str, Any]:
         subprocess.run(["base64", "--decode"], input=data.encode(), stdout=path.open("wb"), check=True)
         path.chmod(0o600)
         tls[key] = str(path)
-    server = cluster["server"]
-    through = [
-        {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "metrics", "action": "keep"},
+    # Debian's Prometheus cannot ask Kubernetes what there is, so it is told.
+    pods = Kube(namespace).list("pods", "--selector=app.kubernetes.io/name=weighbridge", "--field-selector=status.phase=Running")
+    names = [each["metadata"]["name"] for each in pods if "deletionTimestamp" not in each["metadata"]]
+    targets = [
         {
-            "source_labels": [
-                "__meta_kubernetes_namespace",
-                "__meta_kubernetes_pod_name",
-                "__meta_kubernetes_pod_container_port_number",
-            ],
-            "separator": ";",
-            "regex": "(.+);(.+);(.+)",
-            "target_label": "__metrics_path__",
-            "replacement": "/api/v1/namespaces/$1/pods/$2:$3/proxy/metrics",
-        },
-        {"target_label": "__address__", "replacement": server.removeprefix("https://")},
-        {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
-        {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+            "targets": [cluster["server"].removeprefix("https://")],
+            "labels": {
+                "__metrics_path__": f"/api/v1/namespaces/{namespace}/pods/{name}:8080/proxy/metrics",
+                "namespace": namespace,
+                "pod": name,
+                "instance": name,
+            },
+        }
+        for name in names
     ]
+    scrape = {"job_name": "weighbridge", "honor_labels": True, "scheme": "https", "tls_config": tls, "static_configs": targets}
     return {
         "global": {"scrape_interval": f"{INTERVAL:.0f}s", "evaluation_interval": f"{INTERVAL:.0f}s"},
         "rule_files": [str(RULES)],
-        "scrape_configs": [
-            {
-                "job_name": "weighbridge",
-                "honor_labels": True,
-                "scheme": "https",
-                "tls_config": tls,
-                "kubernetes_sd_configs": [
-                    {"role": "pod", "api_server": server, "tls_config": tls, "namespaces": {"names": [namespace]}}
-                ],
-                "relabel_configs": through,
-            }
-        ],
+        "scrape_configs": [scrape],
     }
 
 
