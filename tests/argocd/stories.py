@@ -1,6 +1,6 @@
 """Objects with the status that the operator writes, for the customizations' testdata: each is told by the real `decide`.
 
-`python -m tests.argocd.stories` writes them anew. Only what waits for an approval is set by hand, see `awaiting`.
+`python -m tests.argocd.stories` writes them anew.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,10 +13,11 @@ import yaml
 from tests.core.laboratory import RESULTS
 from tests.core.things import GATE, START, evaluation_job, model_version, registry, sha, snapshot
 from tests.core.world import REF, Behaviour, World
-from weighbridge.api import EvaluationJob
+from weighbridge.api import EvaluationJob, ModelApproval
 from weighbridge.api.annotations import HOLD, ROLLBACK
 from weighbridge.api.base import API_VERSION, Resource
-from weighbridge.core import evaluationjob, modelregistry
+from weighbridge.api.references import Lineage
+from weighbridge.core import evaluationjob, modelapproval, modelregistry
 from weighbridge.core.evaluationfacts import EvaluationFacts, JobFacts
 from weighbridge.core.facts import Absent, Failed, Known, Pending, ServerInfo
 from weighbridge.core.modelversion import decide
@@ -24,6 +25,8 @@ from weighbridge.core.modelversion import decide
 from .customizations import TREE
 
 Object = dict[str, Any]
+ACCOUNT = "system:serviceaccount:argocd:argocd-server"
+"""Argo CD's own, with which its actions decide."""
 
 
 def written(thing: Resource, *, status: bool = True) -> Object:
@@ -157,48 +160,76 @@ def entry_removed() -> Object:
     return seen(made, "1")
 
 
-def awaiting() -> Object:
-    """By the contract of approvals, put over a status that waits for its evaluation."""
-    found = evaluating()
-    text = "waits for 1 of 1 approval of v1 in Production"
-    found["spec"]["approvals"] = {"required": 1}
-    status = found["status"]
-    status["phase"] = "AwaitingApproval"
-    status["approvals"] = {"subjectHash": sha("subject"), "stage": "Production", "required": 1, "approvedBy": [], "rejectedBy": []}
-    status["evaluations"] = settled("1").versions["1"].to_json()["status"]["evaluations"]
-    for condition in status["conditions"]:
-        if condition["type"] in ("Ready", "Reconciling"):
-            condition.update(reason="ApprovalRequired", message=text)
-        if condition["type"] == "Evaluated":
-            condition.update(status="True", reason="GatePassed", message="")
-    approved = {"type": "Approved", "status": "False", "reason": "ApprovalRequired", "message": text}
-    last = {key: status["conditions"][-1][key] for key in ("lastTransitionTime", "observedGeneration")}
-    status["conditions"].append({**approved, **last})
-    return found
+def awaiting(required: int = 1) -> World:
+    """A version that has passed and waits for people."""
+    made = world(v1=Behaviour())
+    metadata = {"name": "v1", "uid": "uid-1"}
+    made.versions["1"] = model_version("1", metadata=metadata, approvals={"required": required})
+    made.settle()
+    return made
 
 
-def approval(decision: str, status: str, reason: str, message: str) -> Object:
-    """By the contract of approvals."""
-    condition = {"reason": reason, "message": message, "lastTransitionTime": "2026-01-01T13:00:00Z", "observedGeneration": 1}
-    words = {"Ready": status == "Ready", "Reconciling": status == "InProgress", "Stalled": status == "Stalled"}
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ModelApproval",
-        "metadata": {"name": "v1-jane", "namespace": "ns", "uid": "uid-approval", "generation": 1},
-        "spec": {
-            "modelVersionRef": {"name": "v1"},
-            "stage": "Production",
-            "decision": decision,
-            "subjectHash": sha("subject"),
-            "approver": "jane",
-            "comment": "looked at the slices",
-        },
-        "status": {
-            "observedGeneration": 1,
-            "counted": reason == "Counted",
-            "conditions": [{"type": kind, "status": str(value), **condition} for kind, value in words.items()],
-        },
-    }
+def decision(made: World, word: str = "Approve", who: str = "jane", **change: Any) -> ModelApproval:
+    """What somebody decides now about what is to be decided."""
+    state = made.versions["1"].status.approvals
+    subject = state.subject_hash if state is not None and state.subject_hash else sha("subject")
+    spec = {"modelVersionRef": {"name": "v1"}, "stage": "Production", "decision": word, "subjectHash": subject, "approver": who}
+    name = f"v1-{word.lower()}-{made.now:%Y%m%d%H%M%S}"
+    metadata = {"name": name, "namespace": "ns", "uid": f"uid-{name}", "generation": 1, "creationTimestamp": made.now}
+    body = {"metadata": metadata, "spec": spec | {"comment": "looked at the slices"} | change}
+    return ModelApproval.model_validate(body)
+
+
+def decided(*words: str, who: str = "jane", required: int = 1) -> World:
+    """A version that waited, and what followed from each decision of somebody."""
+    made = awaiting(required)
+    for word in words:
+        made.approvals.append(decision(made, word, who))
+        made.settle()
+    return made
+
+
+def outdated() -> Object:
+    """It serves, and the approval was deleted since."""
+    made = decided("Approve")
+    made.approvals.clear()
+    return seen(made, "1")
+
+
+# --- ModelApprovals
+
+
+def judged(made: World, approval: ModelApproval) -> Object:
+    """What is said of a decision when the version has been looked at."""
+    made.approvals.append(approval)
+    made.settle()
+    return counted(made, approval)
+
+
+def counted(made: World, approval: ModelApproval) -> Object:
+    """What is said of a decision now."""
+    facts = modelapproval.ApprovalFacts(made.versions.get("1"))
+    return written(approval.model_copy(update={"status": modelapproval.decide(approval, facts, made.now).status}))
+
+
+def not_evaluated() -> Object:
+    made = world(v1=Behaviour(good=False))
+    made.versions["1"] = model_version("1", metadata={"name": "v1", "uid": "uid-1"}, approvals={"required": 1})
+    made.settle()
+    return counted(made, decision(made))
+
+
+def replaced() -> Object:
+    made = decided("Approve", "Reject")
+    return counted(made, made.approvals[0])
+
+
+def of_who_trained_it() -> Object:
+    made = awaiting()
+    version = made.versions["1"]
+    status = version.status.model_copy(update={"lineage": Lineage(run_id="run", trained_by="jane")})
+    made.versions["1"] = version.model_copy(update={"status": status})
+    return counted(made, decision(made))
 
 
 # --- EvaluationJobs
@@ -244,15 +275,19 @@ STORIES: Mapping[str, Mapping[str, Callable[[], Object]]] = {
         "progressing_registryUnavailable": not_in_time,
         "progressing_evaluating": evaluating,
         "progressing_promoting": promoting,
-        "suspended_awaitingApproval": awaiting,
+        "suspended_awaitingApproval": lambda: seen(awaiting(), "1"),
+        "suspended_approvedByArgoCD": lambda: seen(decided("Approve", who=ACCOUNT, required=2), "1"),
         "suspended_hold": held,
         "suspended_holdJustNow": held_just_now,
         "suspended_spec": suspended,
         "healthy_weighed": weighed,
         "healthy_serving": lambda: seen(settled("1"), "1"),
+        "healthy_approvalOutdated": outdated,
         "healthy_superseded": lambda: seen(settled("1", "2"), "1"),
         "degraded_versionNotFound": lambda: seen(settled(v1=Behaviour(exists=False)), "1"),
         "degraded_gateFailed": lambda: seen(settled(v1=Behaviour(good=False)), "1"),
+        "degraded_approvalRejected": lambda: seen(decided("Reject"), "1"),
+        "degraded_rejectedByArgoCD": lambda: seen(decided("Reject", who=ACCOUNT), "1"),
         "degraded_targetNotFound": without_workload,
         "degraded_crashed": lambda: seen(settled("1", **_CRASHES), "2"),
         "degraded_requested": requested,
@@ -286,11 +321,17 @@ STORIES: Mapping[str, Mapping[str, Callable[[], Object]]] = {
         "degraded_unauthorized": lambda: asked(Failed("Unauthorized", "mlflow does not take the credentials", START, 30.0)),
     },
     "ModelApproval": {
-        "progressing_new": lambda: {**approval("Approve", "InProgress", "", ""), "status": {}},
-        "healthy_counted": lambda: approval("Approve", "Ready", "Counted", "counts for v1 in Production: 1 of 1 approvals"),
-        "healthy_rejected": lambda: approval("Reject", "Ready", "Counted", "counts for v1 in Production: a rejection wins"),
-        "progressing_noSuchVersion": lambda: approval("Approve", "InProgress", "NoSuchVersion", "there is no ModelVersion v1"),
-        "degraded_subjectChanged": lambda: approval("Approve", "Stalled", "SubjectChanged", "look at v1 and decide again"),
+        "progressing_new": lambda: written(decision(awaiting()), status=False),
+        "progressing_noSuchVersion": lambda: counted(world(), decision(awaiting())),
+        "progressing_notObserved": lambda: counted(made := awaiting(), decision(made)),
+        "progressing_notEvaluated": not_evaluated,
+        "healthy_counted": lambda: judged(made := awaiting(), decision(made)),
+        "healthy_rejected": lambda: judged(made := awaiting(), decision(made, "Reject")),
+        "healthy_replaced": replaced,
+        "healthy_notRequired": lambda: counted(made := settled("1"), decision(made)),
+        "degraded_otherStage": lambda: judged(made := awaiting(), decision(made, stage="Staging")),
+        "degraded_subjectChanged": lambda: judged(made := awaiting(), decision(made, subjectHash=sha("other numbers"))),
+        "degraded_ownVersion": of_who_trained_it,
     },
 }
 """By kind and file name. The first word of a name is the health."""

@@ -5,18 +5,28 @@ from typing import Any
 
 import pytest
 
-from tests.core.things import START
-from weighbridge.api import ModelVersion
+from tests.core.things import START, model_version
+from tests.core.world import Behaviour, World
+from weighbridge.api import ModelApproval, ModelVersion
 from weighbridge.api.annotations import HOLD, RE_EVALUATE, REQUESTED_BY, RETRY, ROLLBACK
 from weighbridge.core.election import suspended
 from weighbridge.core.requests import follow
 
 from .customizations import KINDS, TREE, ActionCase, DiscoveryCase, action_cases, discovery_cases, read, timeless
 from .lua import Script, mended
+from .stories import ACCOUNT, awaiting, counted, decision, seen, settled
 
 ACTIONS = TREE / "ModelVersion" / "actions"
 NAMES = {path.parent.name for path in ACTIONS.glob("*/action.lua")}
 CASES = {case.action: case for case in action_cases()}
+_DECISIONS = {
+    "suspended_awaitingApproval": {"approve", "reject"},
+    "suspended_approvedByArgoCD": {"reject"},
+    "healthy_approvalOutdated": {"approve", "reject"},
+    "degraded_approvalRejected": {"approve", "reject"},
+    "degraded_rejectedByArgoCD": {"approve"},
+}
+"""Which of the two are offered on a story; on all others nobody is asked."""
 
 
 def discovered(obj: Any) -> dict[str, Any]:
@@ -64,7 +74,12 @@ def test_one_of_hold_and_release_is_offered_and_requests_are_not_while_nothing_m
     assert len(offered & {"hold", "release"}) == 1
     if held:
         assert not offered & {"rollback", "retry", "re-evaluate"}
-    assert ("approve" in offered) == (path.stem == "suspended_awaitingApproval")
+
+
+@pytest.mark.parametrize("path", sorted((TREE / "ModelVersion" / "testdata").iterdir()), ids=lambda path: path.stem)
+def test_a_decision_is_offered_where_one_more_of_argo_cd_would_count(path: Path) -> None:
+    offered = {name for name, each in discovered(read(path)).items() if not each["disabled"]}
+    assert offered & {"approve", "reject"} == _DECISIONS.get(path.stem, set())
 
 
 def changed(action: str) -> tuple[ModelVersion, ModelVersion]:
@@ -105,11 +120,57 @@ def test_hold_and_release_undo_each_other() -> None:
     assert [suspended(each) for each in changed("release")] == [True, False]
 
 
-def test_an_approval_is_of_what_is_shown() -> None:
-    asked = CASES["approve"].object["status"]["approvals"]
-    for action, decision in (("approve", "Approve"), ("reject", "Reject")):
-        ((made),) = ran(action, CASES[action].object)
-        spec = made["resource"]["spec"]
-        assert made["operation"] == "create"
-        assert (spec["decision"], spec["stage"], spec["subjectHash"]) == (decision, asked["stage"], asked["subjectHash"])
-        assert spec["approver"] == "system:serviceaccount:argocd:argocd-server"
+def decide(made: World, action: str) -> ModelApproval:
+    """Somebody clicks, where it is offered, and the operator looks."""
+    obj = seen(made, "1")
+    assert not discovered(obj)[action]["disabled"]
+    (output,) = ran(action, obj)
+    assert output["operation"] == "create"
+    body = output["resource"]
+    approval = ModelApproval.model_validate({**body, "metadata": {**body["metadata"], "creationTimestamp": made.now}})
+    made.approvals.append(approval)
+    made.settle()
+    return approval
+
+
+def test_an_approval_of_argo_cd_counts_and_the_version_serves() -> None:
+    made = awaiting()
+    approval = decide(made, "approve")
+    state = made.versions["1"].status.approvals
+    assert state is not None
+    assert (made.pointer, made.versions["1"].status.phase) == ("models:/model/1", "Serving")
+    assert [(each.name, each.approver) for each in state.approved_by] == [(approval.metadata.name, ACCOUNT)]
+    assert counted(made, approval)["status"]["counted"]
+    assert discovered(seen(made, "1"))["approve"]["disabled"]
+
+
+def test_a_rejection_of_argo_cd_refuses_the_version_until_it_is_taken_back() -> None:
+    made = awaiting()
+    rejection = decide(made, "reject")
+    assert (made.pointer, made.versions["1"].status.phase) == ("unset", "Refused")
+    assert discovered(seen(made, "1"))["reject"]["disabled"]
+    approval = decide(made, "approve")
+    assert (made.pointer, made.versions["1"].status.phase) == ("models:/model/1", "Serving")
+    assert [counted(made, each)["status"]["counted"] for each in (rejection, approval)] == [False, True]
+
+
+def test_a_rejection_of_argo_cd_takes_the_target_away_from_what_serves() -> None:
+    made = settled("0")
+    metadata = {"name": "v1", "uid": "uid-1"}
+    made.behaviours["1"] = Behaviour()
+    made.versions["1"] = model_version("1", metadata=metadata, approvals={"required": 1})
+    made.settle()
+    decide(made, "approve")
+    assert made.pointer == "models:/model/1"
+    decide(made, "reject")
+    assert made.pointer == "models:/model/0"
+
+
+def test_all_who_decide_in_argo_cd_are_one_approver() -> None:
+    made = awaiting(required=2)
+    decide(made, "approve")
+    assert made.versions["1"].status.phase == "AwaitingApproval"
+    assert discovered(seen(made, "1"))["approve"]["disabled"]
+    made.approvals.append(decision(made, who="jane"))
+    made.settle()
+    assert made.versions["1"].status.phase == "Serving"

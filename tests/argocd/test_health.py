@@ -13,11 +13,12 @@ from tests.core.things import model_version
 from tests.exploration.explorer import Explorer
 from tests.exploration.worlds import WORLDS
 from weighbridge.api.base import Resource
+from weighbridge.core import modelapproval
 from weighbridge.core.attempts import RETRIED
 
 from .customizations import KINDS, TREE, HealthCase, health_cases, read
 from .lua import Script, health
-from .stories import STORIES, shown, written
+from .stories import STORIES, decided, shown, written
 
 _PHASES = {
     "Archived": {"Healthy"},
@@ -38,6 +39,7 @@ _PHASES = {
 }
 """What Argo CD may show of a ModelVersion in a phase. Serving, but Degraded: a version that may not, or must be seen to."""
 _LEFT_ALONE = {"NoEligibleClaim", "EntryRemoved"}
+_WAITS_FOR_PEOPLE = {"Suspended", "ApprovalRequired"}
 _STATES = 40
 """Of each explored world: its first states have every phase already that it comes to."""
 
@@ -60,7 +62,12 @@ def test_every_testdata_is_a_case_and_what_the_operator_writes(kind: str) -> Non
 
 
 def versions() -> Iterator[Resource]:
-    """Every ModelVersion that comes up in the first states of the explored worlds."""
+    """Every ModelVersion that comes up in the first states of the explored worlds, and what people decide about one."""
+    for words in ([], ["Approve"], ["Reject"], ["Approve", "Reject"], ["Reject", "Approve"]):
+        made = decided(*words)
+        yield made.versions["1"]
+        made.approvals.clear()
+        yield made.versions["1"].model_copy(update={"status": made.plan("1").status})
     for rules in WORLDS:
         explorer = Explorer(rules, most=_STATES)
         explorer.run()
@@ -89,7 +96,7 @@ def test_every_status_of_a_version_has_its_health() -> None:
         assert message.startswith(reason)
         assert (found == "Degraded") == (conditions["Stalled"][0] == "True" or reason in _LEFT_ALONE), (phase, reason)
         assert (found == "Healthy") == (ready == "True"), (phase, reason)
-        assert (found == "Suspended") == (reason == "Suspended"), (phase, reason)
+        assert (found == "Suspended") == (reason in _WAITS_FOR_PEOPLE), (phase, reason)
     assert seen == {"Healthy", "Progressing", "Suspended", "Degraded"}
     told = {read(path).get("status", {}).get("phase") for path in (TREE / "ModelVersion" / "testdata").iterdir()}
     assert (met | told) - {None} == set(_PHASES)
@@ -107,6 +114,20 @@ def test_no_phase_is_forgotten() -> None:
                 found |= {each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)} - {"Checking"}
     assert found >= {"Refused", "Suspended", "Weighed"}
     assert found <= set(_PHASES)
+
+
+def test_every_word_on_a_decision_has_its_health() -> None:
+    """The reasons are those that `judge` can give: the second word of each Summary."""
+    tree = ast.parse(Path(modelapproval.__file__).read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Summary"]
+    reasons = {ast.literal_eval(call.args[1]) for call in calls}
+    told = [read(path) for path in (TREE / "ModelApproval" / "testdata").iterdir()]
+    assert {said(obj)["Ready"][1] for obj in told if "status" in obj} == reasons
+    for obj in (each for each in told if "status" in each):
+        found, _ = health(script("ModelApproval"), obj)
+        conditions = {kind: status == "True" for kind, (status, _) in said(obj).items()}
+        assert conditions == {"Ready": found == "Healthy", "Reconciling": found == "Progressing", "Stalled": found == "Degraded"}
+        assert found == "Healthy" or not obj["status"]["counted"]
 
 
 @pytest.mark.parametrize("end", ["Result", *sorted(RETRIED), "OutOfMemory"])

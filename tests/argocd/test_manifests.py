@@ -12,7 +12,7 @@ import yaml
 from e2e.tools.argocd_cm import CONFIG_MAP, IGNORED, config_map
 
 from tests.conftest import RealServer
-from weighbridge.api import EvaluationJob, ModelRegistry, ModelVersion
+from weighbridge.api import KINDS as ALL
 from weighbridge.api.base import API_VERSION, GROUP
 from weighbridge.api.modelversion import ModelVersionSpec
 
@@ -56,7 +56,8 @@ def test_the_config_map_follows_from_the_tree_and_says_the_same() -> None:
 
 
 def test_what_is_ignored_exists() -> None:
-    kinds = {kind.info.kind: kind for kind in (EvaluationJob, ModelRegistry, ModelVersion)}
+    kinds = {kind.info.kind: kind for kind in ALL}
+    assert set(kinds) == set(KINDS)
     for name, paths in IGNORED.items():
         for path in paths:
             fields: Any = kinds[name].model_fields["status"].annotation

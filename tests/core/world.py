@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from weighbridge.api import EvaluationJob, ModelVersion
+from weighbridge.api import EvaluationJob, ModelApproval, ModelVersion
 from weighbridge.api.evaluationjob import EvaluationJobStatus
 from weighbridge.api.gate import Verdict
 from weighbridge.api.references import ModelPin
@@ -39,6 +39,7 @@ class World:
     now: datetime = START + timedelta(hours=1)
     versions: dict[str, ModelVersion] = field(default_factory=dict)
     evaluations: dict[str, EvaluationJob] = field(default_factory=dict)
+    approvals: list[ModelApproval] = field(default_factory=list)
     creates: dict[str, int] = field(default_factory=dict)
     pointer: str = "unset"
     rollout: str = "Complete"
@@ -110,6 +111,7 @@ class World:
             },
             siblings=tuple(each for other, each in self.versions.items() if other != number),
             targets={REF: Known(seen, self.now)},
+            approvals=tuple(each for each in self.approvals if each.spec.model_version_ref.name == f"v{number}"),
         )
 
     def plan(self, number: str) -> Plan:

@@ -45,7 +45,7 @@ end
 if held then
   return {status = "Suspended", message = "On hold: nothing is changed"}
 end
-if status.phase == "AwaitingApproval" or ready.reason == "ApprovalRequired" then
+if ready.reason == "ApprovalRequired" then
   return health("Suspended")
 end
 -- A workload is left with a version that may not serve, or with nobody who watches it, until somebody does something.

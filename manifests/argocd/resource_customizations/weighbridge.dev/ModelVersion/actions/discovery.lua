@@ -1,8 +1,10 @@
 local status = obj.status or {}
-local ready = {}
+local ready, approved = {}, {}
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Ready" then
     ready = condition
+  elseif condition.type == "Approved" then
+    approved = condition
   end
 end
 
@@ -30,16 +32,24 @@ end
 
 local approvals = status.approvals or {}
 local subject = approvals.subjectHash ~= nil and approvals.subjectHash ~= ""
-local awaited = subject and (status.phase == "AwaitingApproval" or ready.reason == "ApprovalRequired")
+-- All who decide in Argo CD are one approver (see approve/action.lua): what it has said already is not offered again, the opposite is.
+local function said(decisions)
+  for _, decision in ipairs(decisions or {}) do
+    if decision.approver == "system:serviceaccount:argocd:argocd-server" then
+      return true
+    end
+  end
+  return false
+end
 
 local actions = {}
 actions["approve"] = {
-  ["disabled"] = not awaited,
+  ["disabled"] = not subject or approved.reason == "Approved" or said(approvals.approvedBy),
   ["displayName"] = "Approve",
   ["iconClass"] = "fa fa-fw fa-check"
 }
 actions["reject"] = {
-  ["disabled"] = not subject or next(approvals.rejectedBy or {}) ~= nil,
+  ["disabled"] = not subject or said(approvals.rejectedBy),
   ["displayName"] = "Reject",
   ["iconClass"] = "fa fa-fw fa-times"
 }
