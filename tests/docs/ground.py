@@ -1,4 +1,5 @@
-"""An API server with what the pages speak of: the operator's manifests, and the namespace `fraud` with README's first YAML in it.
+"""An API server with what the pages speak of: the operator's manifests, the namespace `fraud` with README's first YAML in it, and
+what others bring (`monitoring`, `argocd`).
 
 No kubelet and no controllers run, so that commands which need pods run elsewhere (`elsewhere.py`). What the operator would have
 written into `status` is written by hand.
@@ -25,6 +26,9 @@ from .pages import ROOT, blocks
 
 NAMESPACE = "fraud"
 INSTALL = "manifests/install.yaml"
+MONITORING = "tests/chart/crds"
+BROUGHT = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+"""Kinds of others that are there, from the files in that folder."""
 PLACEHOLDERS = {"NAMESPACE": NAMESPACE, "NAME": "fraud-detector-7", "TARGET": "deployment/fraud-serving"}
 """What stands for something of the reader's own, and what it is here."""
 _THEN = "2026-01-31T02:00:00Z"
@@ -79,11 +83,19 @@ class Ground:
         if done.returncode:
             raise AssertionError(f"{command}\n{done.stdout}{done.stderr}")
 
+    def prepare(self) -> None:
+        """What others bring: kinds of the Prometheus Operator."""
+        self.must(f"kubectl create -f {MONITORING}")
+        self.must("kubectl wait --for=condition=Established --timeout=30s crd --all")
+
     def install(self) -> None:
-        """The operator's manifests, and the Lease it would hold."""
+        """The operator's manifests, and the Lease it would hold; namespaces that the pages speak of."""
+        self.prepare()
         self.must(f"kubectl apply --server-side -f {INSTALL}")
         self.must("kubectl wait --for=condition=Established --timeout=30s crd --all")
-        self.must("kubectl create namespace fraud")
+        for name in (NAMESPACE, "monitoring", "argocd"):
+            self.must(f"kubectl create namespace {name}")
+        self.must("kubectl -n argocd create configmap argocd-cm")
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -163,6 +175,7 @@ def _version_status(version: dict[str, Any]) -> dict[str, Any]:
         "version": number,
         "serving": [standing | {"wished": f"models:/fraud-detector/{number}", "since": _THEN}],
         "conditions": _conditions(**told),
+        "approvals": {"subjectHash": f"sha256:{int(number):064x}", "stage": version["spec"]["stage"], "required": 1},
     }
 
 

@@ -129,7 +129,7 @@ def _prose(page: Path) -> Iterator[tuple[int, str]]:
 def _whole(first: str, following: Iterator[str]) -> str:
     """The command that begins with this line: with what is continued, what stands between quotes, and a here-document."""
     command = first
-    while command.endswith("\\") or _open(command):
+    while command.endswith(("\\", "|", "&&")) or _open(command):
         command += "\n" + next(following)
     if here := _HERE.search(command):
         for line in following:

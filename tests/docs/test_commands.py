@@ -18,10 +18,12 @@ from .pages import ROOT, Block, blocks, pages
 
 BESIDE = {"awk", "base64", "cat", "cut", "date", "echo", "grep", "head", "jq", "openssl", "sort", "tail", "timeout", "tr", "wc"}
 """What stands in a pipeline beside kubectl."""
-REQUESTS = {"rollback": "--timeout 1s", "retry": "", "re-evaluate": "", "hold": "", "release": ""}
-"""Commands that write to the cluster, with what keeps them from waiting for an operator that is not there."""
+REQUESTS = {"rollback": "--timeout 1s", **dict.fromkeys(("retry", "re-evaluate", "hold", "release", "approve", "reject"), "")}
+"""Commands that an operator follows, with what keeps them from waiting for one that is not there."""
+ALONE = {"status": "", "why": "", "at": "", "lint": "", "let-go": "--settle 1s"}
+"""Commands that need none. `preflight` asks registries, which are not there: its words are parsed."""
 INSTALLING = re.compile(
-    rf"helm (install|upgrade|uninstall)\b|kubectl (apply|delete)\b.*{re.escape(INSTALL)}|kubectl delete crd", re.DOTALL
+    rf"helm (install|upgrade|uninstall)\b|kubectl (apply|delete)\b.*({re.escape(INSTALL)}|-f crds/)|kubectl delete crd", re.DOTALL
 )
 CHART = "helm install weighbridge charts/weighbridge --namespace weighbridge-system --create-namespace"
 WITH_COMMANDS = [page for page in pages() if any(block.commands for block in blocks(page))]
@@ -30,17 +32,17 @@ WITH_COMMANDS = [page for page in pages() if any(block.commands for block in blo
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_of_the_page_runs(page: Path, ground: Ground, programs: Path) -> None:
     ground.furnish()
-    problems, installed = [], dict[str, Ground]()
+    problems, installed, variables = list[str](), dict[str, Ground](), list[str]()
     with ExitStack() as stack:
         for block in blocks(page):
             first = next((command for command in block.commands if INSTALLING.match(command)), None)
             if first is None:
-                problems += _tried(block, ground)
+                problems += _tried(block, ground, variables)
                 continue
             tool, upgrading = first.split()[0], first.startswith("helm upgrade")
             if tool not in installed or not upgrading:  # what is installed anew wants a server that has nothing of it
                 installed[tool] = _prepared(stack.enter_context(Ground(programs)), first)
-            problems += _tried(block, installed[tool])
+            problems += _tried(block, installed[tool], variables)
     assert not problems, "\n\n".join(problems)
 
 
@@ -51,6 +53,9 @@ def test_every_command_of_the_page_runs(page: Path, ground: Ground, programs: Pa
         "$ kubectl get modelregistries\nNAME   ADDRESS   READY",
         "weighbridge rolback fraud-detector-7",
         "weighbridge retry no-such-version -n fraud",
+        "weighbridge approve no-such-version -n fraud",
+        "weighbridge why no-such-version -n fraud",
+        "weighbridge preflight hf://a/b --no-such-flag",
         "frobnicate --all",
         "kubectl get modelversions | frobnicate",
         "helm template weighbridge charts/weighbridge --set nonsense=1",
@@ -61,7 +66,7 @@ def test_every_command_of_the_page_runs(page: Path, ground: Ground, programs: Pa
 )
 def test_what_does_not_run_is_found(text: str, ground: Ground) -> None:
     ground.furnish()
-    assert _tried(Block(ROOT / "README.md", "", 1, "", text), ground)
+    assert _tried(Block(ROOT / "README.md", "", 1, "", text), ground, [])
 
 
 def test_what_cannot_run_here_is_shown_by_a_test_that_exists() -> None:
@@ -77,19 +82,22 @@ def test_nothing_is_excused_that_no_page_says() -> None:
 
 def _prepared(empty: Ground, first: str) -> Ground:
     """A server on which this command finds what it wants to upgrade or remove."""
+    if first.startswith("kubectl delete"):
+        empty.install()
+        return empty
+    empty.prepare()
     if first.startswith(("helm upgrade", "helm uninstall")) and "--install" not in first:
         empty.must(CHART)
-    elif first.startswith("kubectl delete"):
-        empty.install()
     return empty
 
 
-def _tried(block: Block, ground: Ground) -> list[str]:
-    problems, before = [], ""
+def _tried(block: Block, ground: Ground, variables: list[str]) -> list[str]:
+    """What does not work; `variables` are those that the page has set so far."""
+    problems = []
     for command, told in block.steps if block.commands else ():
         if re.match(r"(export )?[A-Z_]+=\S*$", command):
-            before += f"{command}\n"
-        elif problem := _problem(command, told, before, ground):
+            variables.append(f"{command}\n")
+        elif problem := _problem(command, told, "".join(variables), ground):
             problems.append(f"{block.place}: {command}\n{problem}")
     return problems
 
@@ -124,6 +132,8 @@ def _programs(command: str) -> list[str]:
 
 def _kubectl(command: str, told: list[str], before: str, ground: Ground) -> str | None:
     watching = re.search(r" (-w|--watch)\b", command) is not None
+    if command.startswith("kubectl delete") and "--wait" not in command:
+        command += " --wait=false"  # no controller is here that would end a namespace
     done = ground.run(before + command, seconds=5 if watching else 180)
     if done.returncode != (124 if watching else 0):
         return f"exit status {done.returncode}: {done.stdout[-500:]}{done.stderr[-1500:]}"
@@ -145,14 +155,15 @@ def _weighbridge(command: str, told: list[str], before: str, ground: Ground) -> 
     said = StringIO()
     try:
         with redirect_stderr(said):
-            _parser().parse_args(words[1:])
+            _parser(words[1]).parse_args(words[1:])
     except SystemExit as exit_:
         return None if exit_.code == 0 else said.getvalue()
-    if words[1] not in REQUESTS:
+    if words[1] not in REQUESTS | ALONE:
         return None
-    done = ground.run(before + f"{command.partition(' #')[0].rstrip()} {REQUESTS[words[1]]}")
+    done = ground.run(before + f"{command.partition(' #')[0].rstrip()} {(REQUESTS | ALONE)[words[1]]}")
     # 3: nobody is there to follow the request.
-    return None if done.returncode in {0, 3} else f"exit status {done.returncode}: {done.stdout}{done.stderr}"
+    expected = {0, 3} if words[1] in REQUESTS else {0}
+    return None if done.returncode in expected else f"exit status {done.returncode}: {done.stdout}{done.stderr}"
 
 
 def _make(command: str, told: list[str], before: str, ground: Ground) -> str | None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from weighbridge.api import KINDS
 from weighbridge.api.base import API_VERSION, GROUP
 
-from .ground import NAMESPACE, Ground
+from .ground import BROUGHT, NAMESPACE, Ground
 from .pages import ROOT, Block, blocks, pages
 
 YAML = [block for page in pages() for block in blocks(page) if block.language in {"yaml", "yml"}]
@@ -23,6 +23,9 @@ VALUES = yaml.safe_load((ROOT / "charts" / "weighbridge" / "values.yaml").read_t
 ELSEWHERE = {
     ("docs/alerts.md", "alert"): "tests/docs/test_yaml.py::test_prometheus_takes_the_rule_of_the_page",
     ("docs/alerts.md", "route"): "tests/runtime/test_alerts.py::test_alertmanager_itself",
+    ("docs/install.md", "resources"): "tests/chart/test_manifests.py::test_the_kustomization_of_the_documentation_works_as_written",
+    ("docs/monitoring.md", "rule_files"): "tests/docs/test_monitoring.py::test_prometheus_takes_the_configuration",
+    ("docs/monitoring.md", "route"): "tests/docs/test_monitoring.py::test_alertmanager_takes_the_routes",
 }
 """Files of other programs, by page and first key, and the test that gives it to them."""
 _SOURCE = {"registryRef": {"name": "mlflow"}, "name": "fraud-detector", "version": "7"}
@@ -70,6 +73,8 @@ def test_prometheus_takes_the_rule_of_the_page(tmp_path: Path, ground: Ground) -
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "odd"}, "strings": {}},
         {"image": {"repositry": "weighbridge/operator"}},
         {"something": "else"},
+        {"rules": [{"apiGroups": ["weighbridge.dev"], "resources": ["modelversions"], "verb": ["approve"]}]},
+        {"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": {"name": "odd"}, "spec": {}},
     ],
     ids=str,
 )
@@ -81,6 +86,8 @@ def _problem(body: Any, ground: Ground) -> str | None:
     """Why nothing takes it."""
     if "kind" not in body and isinstance(body, dict) and set(body) <= set(VALUES):
         return _refused(f"helm template weighbridge charts/weighbridge --values - <<'END'\n{json.dumps(body)}\nEND", ground)
+    if isinstance(body, dict) and set(body) == {"rules"}:
+        return _applied({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"}, **body}, ground)
     if "apiVersion" in body and not body["apiVersion"].startswith(GROUP):
         return _foreign(body, ground)
     candidates = [body] if "apiVersion" in body else list(_completed(body))
@@ -150,7 +157,8 @@ def _foreign(body: dict[str, Any], ground: Ground) -> str | None:
     """An object of somebody else's kind: the API server must take what it knows; of others it can only be said what they are."""
     if not body.get("kind") or not body.get("metadata", {}).get("name"):
         return "an object has kind and metadata.name"
-    if "." in body["apiVersion"].partition("/")[0] and not body["apiVersion"].partition("/")[0].endswith(".k8s.io"):
+    group = body["apiVersion"].partition("/")[0]
+    if "." in group and not group.endswith(".k8s.io") and body["kind"] not in BROUGHT:
         return None
     return _applied(body, ground)
 
