@@ -6,6 +6,7 @@ import pytest
 
 from .pages import ROOT, anchors, links, pages
 
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
