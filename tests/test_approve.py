@@ -12,6 +12,7 @@ import yaml
 from tests.apiserver import ApiServer, Identity
 from tests.chart.conftest import ROOT
 from tests.conftest import _install
+from tests.test_cli_rights import DECISIONS, Rights, documented
 from tests.runtime.stage import Stage, condition, operating, pin, uri, version_spec, workload
 from weighbridge.api.base import API_VERSION
 from weighbridge.cli import main
@@ -20,6 +21,7 @@ from weighbridge.runtime.connection import Connection, Surroundings
 
 OPERATOR = "operator"
 ANN, BEN, EVE = (Identity(name, ("system:authenticated",)) for name in ("ann", "ben", "eve"))
+JANES = tuple(Identity(f"jane-{number}", ("system:authenticated",)) for number in range(5))
 
 
 def allow(namespace: str, user: str, *verbs: str) -> list[dict[str, Any]]:
@@ -38,7 +40,7 @@ def allow(namespace: str, user: str, *verbs: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
-    with ApiServer([Identity(OPERATOR, ("system:masters",)), ANN, BEN, EVE]) as server:
+    with ApiServer([Identity(OPERATOR, ("system:masters",)), ANN, BEN, EVE, *JANES]) as server:
         asyncio.run(_install(server.kubeconfig()))
         installed = yaml.safe_load_all((ROOT / "manifests" / "install.yaml").read_text(encoding="utf-8"))
         policy = [each for each in installed if each["kind"].startswith("ValidatingAdmissionPolicy")]
@@ -131,6 +133,48 @@ async def test_people_approve_what_waits_for_them_and_are_told_what_counts(
         body = await stage.get("ModelVersion", name, API_VERSION)
         [approved] = [each for each in body["status"]["conditions"] if each["type"] == "Approved"]
         assert (approved["status"], approved["reason"]) == ("True", "Approved")
+
+
+async def grant(server: ApiServer, connection: Connection, namespace: str, user: str, rights: Rights) -> None:
+    """Exactly these rights; they are in force when this is done."""
+    role, binding = allow(namespace, user)
+    role["rules"] = [{"apiGroups": ["weighbridge.dev"], "resources": [resource], "verbs": [verb]} for resource, verb in rights]
+    apply(server, [role, binding])
+    for resource, verb in rights:
+        asked = {"namespace": namespace, "group": "weighbridge.dev", "resource": resource, "verb": verb}
+        review = {"spec": {"user": user, "groups": ["system:authenticated"], "resourceAttributes": asked}}
+        async with asyncio.timeout(30):
+            while not await allowed(connection, review):
+                await asyncio.sleep(0.02)
+
+
+async def allowed(connection: Connection, review: dict[str, Any]) -> bool:
+    answer = await connection.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
+    return bool(answer["status"]["allowed"])
+
+
+@pytest.mark.parametrize("command", sorted(DECISIONS))
+async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
+    command: str,
+    server: ApiServer,
+    connection: Connection,
+    namespace: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, people = Stage(Cluster(connection), namespace, server), People(server, namespace, capsys)
+    rights, name = documented()[command], await waiting(stage, 2, required=2)
+    async with operating(server.kubeconfig(OPERATOR), namespace, NAMESPACES=namespace):
+        await stage.settled(name, "AwaitingApproval")
+        for jane, missing in zip(JANES, (None, *rights), strict=True):
+            await grant(server, connection, namespace, jane.name, [each for each in rights if each != missing])
+            code, said = await people.type(jane.name, monkeypatch, command.split()[0], name, "--comment", "looked at it")
+            if missing is None:
+                assert code == 0, said
+            else:
+                resource, verb = missing
+                assert code in (1, 3), said
+                assert f"{verb} {resource}.weighbridge.dev" in said.replace("the verb approve on", "approve"), said
 
 
 async def test_where_nothing_waits_the_command_says_so(

@@ -91,5 +91,25 @@ def test_no_cluster_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     assert done.stderr.strip() == "weighbridge: the kubeconfig does not tell how to reach the API server: check KUBECONFIG"
 
 
+def test_a_broken_engine_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
+    information = tmp_path / "theirs-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n", encoding="utf-8")
+    (information / "entry_points.txt").write_text("[weighbridge.engines]\nguidellm = no_such_module:x\n", encoding="utf-8")
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "nowhere"), "PYTHONPATH": f"{_source()}:{tmp_path}"}
+    code = "from weighbridge.cli import main; raise SystemExit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "--metrics-address", ":0", "--health-address", ":0"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = "weighbridge: engine guidellm (no_such_module:x) cannot be loaded: ModuleNotFoundError; "
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"{said}correct or take out the package of the operator's image that brings it"
+
+
 def _source() -> str:
     return str(Path(__file__).parent.parent / "operator")

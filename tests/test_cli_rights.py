@@ -36,6 +36,8 @@ ARGUMENTS = {
     "hold NAME": ("hold", "v1", "--reason", "x"),
     "release NAME": ("release", "v1"),
 }
+DECISIONS = frozenset({"approve NAME", "reject NAME"})
+"""They need the operator and the admission policy: tests/test_approve.py tries their rights."""
 SPEC = {
     "model": {"registryRef": {"name": "mlflow"}, "name": "model", "version": "1"},
     "evaluator": {"engine": "container", "image": "e:1"},
@@ -54,7 +56,7 @@ def documented() -> dict[str, Rights]:
 
 
 def test_the_table_names_every_command_that_is_tried() -> None:
-    assert set(documented()) == set(ARGUMENTS)
+    assert set(documented()) == {*ARGUMENTS, *DECISIONS}
 
 
 @pytest.fixture

@@ -60,6 +60,16 @@ def test_what_the_api_server_takes_is_taken(kind: str, spec: dict[str, Any], lin
     assert said.code == 0
 
 
+def test_an_approval_is_one_of_ours(lint: Lint) -> None:
+    approval = body("ModelApproval", GOOD["ModelApproval"], "ns")
+    approval["metadata"]["annotations"] = {"weighbridge.dev/requestd-by": "ann"}
+    said = lint(approval, {**approval, "kind": "ModelAproval"})
+    assert said.document["checked"] == 2
+    kind, annotation = sorted(said.document["findings"], key=lambda each: each["rule"] == "annotation")
+    assert kind["message"] == "there is no kind ModelAproval of weighbridge.dev; did you mean ModelApproval?"
+    assert annotation["message"].endswith("did you mean weighbridge.dev/requested-by?")
+
+
 @pytest.mark.parametrize(("kind", "spec", "message"), BAD)
 def test_what_the_api_server_refuses_is_refused_in_the_same_words(
     kind: str, spec: dict[str, Any], message: str, lint: Lint

@@ -265,7 +265,7 @@ def spec(model: str, revision: str = "main", fallback: str | None = None, engine
         return {"registryRef": {"name": "hub"}, "name": name, "revision": revision}
 
     data = {"name": "holdout", "registryRef": {"name": "hub"}, "path": "org/data", "revision": "main", "file": "data/test.csv"}
-    evaluator = {"engine": "container", "image": "engine:1"} if engine == "container" else {"parameters": {"targets": "b"}}
+    evaluator = {"engine": engine, **({"image": "engine:1"} if engine == "container" else {"parameters": {"targets": "b"}})}
     instead = {"models": [named(fallback)]} if fallback else {}
     return {"model": named(model, revision), "fallback": instead, "datasets": [data], "evaluator": evaluator}
 

@@ -16,9 +16,10 @@ OTHERS = set(
     InconclusiveExperiment InferenceService NotIn OnDelete OpenInference OrderedReady RawDeployment RollbackReady StatefulSet
     ProgressDeadlineExceeded RuntimeDefault InSync LineageComplete RegistrySynced PartEnded UnknownKind NotLeader
     ClopperPearson McNemar SignFlip QuotaReserved
+    ModelVersions SpanExporter SpanExportResult
     """.split()
 )
-"""Words of Kubernetes, KServe, Kueue, Argo Rollouts, the Hub and the code itself, of conditions, of statistics, and errors that
+"""Words of Kubernetes, KServe, Kueue, Argo Rollouts, the Hub, OpenTelemetry and the code itself, of conditions, of statistics, and errors that
 reach no status."""
 
 

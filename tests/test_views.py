@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RealServer
-from tests.core.things import START
+from tests.core.test_approvals import decision
+from tests.core.things import START, model_version
 from tests.core.world import Behaviour, World
 from tests.test_reasons import _explained
 from weighbridge.api.annotations import HOLD
@@ -136,6 +137,42 @@ async def test_a_failed_gate_ends_the_chain(stage: Stage, typed: Type) -> None:
     assert (said.code, steps(said)[-1]) == (1, ("Evaluation holdout", "Blocked", "GateFailed"))
     assert "describe evaljob v2-holdout-" in said.document["next"]
     assert f"`weighbridge re-evaluate v2 -n {stage.namespace}`" in said.document["next"]
+
+
+async def test_what_waits_for_people_gets_the_commands_that_decide(stage: Stage, typed: Type) -> None:
+    await stage.bring(asked())
+    said = await typed("why", "v2", "-o", "json")
+    assert (said.code, steps(said)[-1]) == (1, ("Approval", "Blocked", "ApprovalRequired"))
+    assert "waits for 2 of 2 approvals for Production" in said.document["keepsBack"]["message"]
+    where = f"v2 -n {stage.namespace}"
+    assert said.document["next"] == f"`weighbridge approve {where}`, or `weighbridge reject {where} --comment WHY`"
+    other = await typed("why", "v1")
+    assert other.code == 0
+    assert "1. v2 may not serve (registered 2026-01-01T12:02:00Z): ApprovalRequired: waits for 2 of 2 approvals" in other.out
+
+
+async def test_a_rejection_is_told_with_whose_it_is(stage: Stage, typed: Type) -> None:
+    world = asked()
+    waits = world.versions["2"].status.approvals
+    assert waits is not None
+    world.decisions = [
+        decision(word, who, waits.subject_hash, version="v2") for word, who in (("Approve", "ann"), ("Reject", "ben"))
+    ]
+    world.settle()
+    await stage.bring(world)
+    said = await typed("why", "v2", "-o", "json")
+    assert (said.code, steps(said)[-1]) == (1, ("Approval", "Blocked", "ApprovalRejected"))
+    assert [each.split(" 2026")[0] for each in said.document["keepsBack"]["details"]] == ["ann approved", "ben rejected"]
+    assert said.document["next"].endswith(f"who rejected types `weighbridge approve v2 -n {stage.namespace}`")
+
+
+def asked() -> World:
+    """A world at rest in which v1 serves, and v2 waits for two people."""
+    world = settled("1")
+    world.behaviours["2"] = Behaviour()
+    world.versions["2"] = model_version("2", metadata={"name": "v2", "uid": "uid-2"}, approvals={"required": 2})
+    world.settle()
+    return world
 
 
 async def test_what_crashed_is_told_with_its_rejection(stage: Stage, typed: Type) -> None:

@@ -207,6 +207,9 @@ async def _read(cluster: "Cluster", namespace: str, name: str) -> ModelApproval 
         body = await cluster.get(API_VERSION, ModelApproval.info.kind, namespace, name)
         return ModelApproval.model_validate(body) if body is not None else None
     except ClusterError as error:
-        raise CannotTell(error.reason, f"{name} is recorded; whether it counts cannot be read: {error.public}") from error
+        why = error.public
+        if error.reason == "Forbidden":
+            why = f"you may not get ModelApprovals in namespace {namespace}: ask for the right to get {_PLURAL}.{GROUP}"
+        raise CannotTell(error.reason, f"{name} is recorded; whether it counts cannot be read: {why}") from error
     except ValidationError as error:
         raise CannotTell("InvalidSpec", f"{name} is recorded; this program is older than the CRDs and cannot read it") from error

@@ -21,7 +21,7 @@ _HERE = ""
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": (_HERE, "run the operator"),
     "preflight": (".preflight", "say what the operator would decide on a model, a dataset, an evaluation or a version"),
-    "lint": (".lint.command", "check files of ModelRegistries, ModelVersions and EvaluationJobs without a cluster"),
+    "lint": (".lint.command", "check files of ModelRegistries, ModelVersions, EvaluationJobs and ModelApprovals without a cluster"),
     "status": (".status", "show versions with their evaluations, targets, registry and way back"),
     "why": (".why", "tell why a version is where it is, and what to do next"),
     "at": (".at", "tell what served at a time, as far as it is known"),

@@ -15,6 +15,7 @@ from ..api.evaluationjob import EvaluationJob
 from ..api.modelversion import Evaluation, ModelVersion
 from ..api.serving import Serving
 from ..api.versionstatus import EvaluationState, ServingState
+from .approvals import how
 from .conditions import find
 from .election import suspended, waits_for
 from .ranking import Ranked, rank
@@ -76,7 +77,7 @@ def _steps(version: ModelVersion, everyone: Sequence[ModelVersion], jobs: Mappin
     yield _told("Lineage", find(status.conditions, "LineageComplete"), (), _ask_registry(version))
     yield from _evaluated(version, everyone, jobs)
     if (approved := find(status.conditions, "Approved")) is not None:
-        yield _told("Approval", approved, (), _look(version))
+        yield _told("Approval", approved, _counted(version), _decide(version, approved))
     yield from _served(version, everyone)
     if (written := find(status.conditions, "RegistrySynced")) is not None:
         tags = [f"{key}={text}" for key, text in sorted(status.registry.tags.items())]
@@ -126,6 +127,28 @@ def _turn(version: ModelVersion, everyone: Sequence[ModelVersion]) -> str:
         if before := waits_for(version.metadata.name, claims):
             return before
     return ""
+
+
+def _counted(version: ModelVersion) -> tuple[str, ...]:
+    """The decisions that count."""
+    said = version.status.approvals
+    if said is None:
+        return ()
+    return tuple(
+        f"{each.approver} {word} {each.at:%Y-%m-%dT%H:%M:%SZ} ({each.name})"
+        for word, decisions in (("approved", said.approved_by), ("rejected", said.rejected_by))
+        for each in decisions
+    )
+
+
+def _decide(version: ModelVersion, said: Condition) -> str:
+    """What people can type."""
+    match said.reason:
+        case "ApprovalRequired":
+            return f"{how(version)}, or {_command(version, 'reject', more='--comment WHY')}"
+        case "ApprovalRejected":
+            return f"register a better version; to take a rejection back, who rejected types {how(version)}"
+    return _look(version)
 
 
 def _served(version: ModelVersion, everyone: Sequence[ModelVersion]) -> Iterator[Step]:

@@ -12,7 +12,7 @@ from .conditions import find
 from .election import Claim, claim, newest_first, rejection, suspended, winner
 from .stages import standing
 
-_ANSWERS = ("Resolved", "LineageComplete", "Evaluated", "RollbackReady")
+_ANSWERS = ("Resolved", "LineageComplete", "Evaluated", "Approved", "RollbackReady")
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,8 @@ class _Object:
 def add(parser: argparse.ArgumentParser, _command: str) -> None:
     """What the command takes."""
     parser.description = (
-        "Checks ModelRegistries, ModelVersions and EvaluationJobs in files without a cluster: fields, rules, engines, references "
-        "among the files, and what is likely not meant. Exit status: 0 nothing found, 1 found, 2 wrong usage."
+        "Checks ModelRegistries, ModelVersions, EvaluationJobs and ModelApprovals in files without a cluster: fields, rules, "
+        "engines, references among the files, and what is likely not meant. Exit status: 0 nothing found, 1 found, 2 wrong usage."
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON, any number of documents; - reads standard input")
     parser.add_argument("--strict", action="store_true", help="warnings count as findings")
