@@ -207,6 +207,7 @@ async def _read(cluster: "Cluster", namespace: str, name: str) -> ModelApproval 
         body = await cluster.get(API_VERSION, ModelApproval.info.kind, namespace, name)
         return ModelApproval.model_validate(body) if body is not None else None
     except ClusterError as error:
-        raise CannotTell(error.reason, f"{name} is recorded; whether it counts cannot be read: {error.public}") from error
+        why = f"you may not get {_PLURAL}.{GROUP}" if error.reason == "Forbidden" else error.public
+        raise CannotTell(error.reason, f"{name} is recorded; whether it counts cannot be read: {why}") from error
     except ValidationError as error:
         raise CannotTell("InvalidSpec", f"{name} is recorded; this program is older than the CRDs and cannot read it") from error
