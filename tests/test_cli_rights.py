@@ -13,6 +13,7 @@ import yaml
 from tests.conftest import RealServer
 from tests.test_views import Said, Stage, Type, settled, stage, typed  # noqa: F401
 from weighbridge.api.base import API_VERSION, GROUP
+from weighbridge.api.modelversion import FINALIZER
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection
 
@@ -25,7 +26,7 @@ ARGUMENTS = {
     "status -A": ("status", "-A"),
     "status NAME": ("status", "v1"),
     "why NAME": ("why", "v1"),
-    "at TIME": ("at", "-1s"),
+    "at TIME": ("at", "-0s"),
     "lint FILE": ("lint", "FILE"),
     "preflight REF --registry NAME": ("preflight", "models:/model/1", "--registry", "mlflow"),
     "preflight -f FILE": ("preflight", "-f", "FILE"),
@@ -35,6 +36,8 @@ ARGUMENTS = {
     "re-evaluate NAME": ("re-evaluate", "v1"),
     "hold NAME": ("hold", "v1", "--reason", "x"),
     "release NAME": ("release", "v1"),
+    "let-go -n NS": ("let-go", "--settle", "1s"),
+    "let-go -A": ("let-go", "-A", "--settle", "1s"),
 }
 DECISIONS = frozenset({"approve NAME", "reject NAME"})
 """They need the operator and the admission policy: tests/test_approve.py tries their rights."""
@@ -122,18 +125,24 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
     typed: Type,  # noqa: F811
     granted: Callable[..., Awaitable[Path]],
     furnished: Path,
+    connection: Connection,
+    namespace: str,
 ) -> None:
-    rights, everywhere = documented()[command], command == "status -A"
+    rights, everywhere = documented()[command], command.endswith(" -A")
     arguments = [str(furnished) if each == "FILE" else each for each in ARGUMENTS[command]]
     alone = everywhere or command.startswith("lint")
 
     async def run(given: Rights) -> Said:
+        where = f"/apis/{API_VERSION}/namespaces/{namespace}/modelversions/v1"
+        held = {"metadata": {"finalizers": [FINALIZER]}}
+        if command.startswith("let-go"):
+            await connection.request("PATCH", where, body=held, content_type="application/merge-patch+json")
         return await typed(*arguments, kubeconfig=await granted(given, everywhere=everywhere), everywhere=alone)
 
     enough = await run(rights)
     assert "may not" not in enough.out + enough.err
-    # preflight: the registry does not answer. rollback: nobody takes the request.
-    assert enough.code == (3 if command.startswith(("preflight", "rollback")) else 0), enough.err
+    # preflight: the registry does not answer. The others: nobody takes the request, or counts the decision.
+    assert enough.code == (3 if command.startswith(("preflight", "rollback", "approve", "reject")) else 0), enough.err
     if command.startswith("preflight"):
         assert "RegistryUnavailable" in enough.out
     for missing in rights:

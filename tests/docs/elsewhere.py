@@ -3,7 +3,7 @@
 import re
 
 ELSEWHERE = {
-    r"kubectl logs -n weighbridge-system (deployment/weighbridge|-l app\.kubernetes\.io/name=weighbridge)": (
+    r"kubectl logs -n weighbridge-system -l app\.kubernetes\.io/name=weighbridge": (
         "e2e/test_4_preflight.py::test_a_missing_model_falls_back_and_says_so_everywhere"
     ),
     r"curl -i http://weighbridge-webhooks": (
