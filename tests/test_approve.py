@@ -12,8 +12,8 @@ import yaml
 from tests.apiserver import ApiServer, Identity
 from tests.chart.conftest import ROOT
 from tests.conftest import _install
-from tests.test_cli_rights import DECISIONS, Rights, documented
 from tests.runtime.stage import Stage, condition, operating, pin, uri, version_spec, workload
+from tests.test_cli_rights import DECISIONS, Rights, documented
 from weighbridge.api.base import API_VERSION
 from weighbridge.cli import main
 from weighbridge.runtime.cluster import Cluster
@@ -65,15 +65,20 @@ class People:
     """People at their terminals."""
 
     def __init__(self, server: ApiServer, namespace: str, capsys: pytest.CaptureFixture[str]) -> None:
-        self._server, self._namespace, self._capsys = server, namespace, capsys
+        self._server, self.namespace, self._capsys = server, namespace, capsys
 
     async def type(self, user: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str]:
         """What a command says, and its exit code."""
         monkeypatch.setenv("KUBECONFIG", str(self._server.kubeconfig(user)))
         self._capsys.readouterr()
-        code = await asyncio.to_thread(main, [*arguments, "-n", self._namespace])
+        code = await asyncio.to_thread(main, [*arguments, "-n", self.namespace])
         said = self._capsys.readouterr()
         return code, said.out + said.err
+
+
+@pytest.fixture
+def people(server: ApiServer, namespace: str, capsys: pytest.CaptureFixture[str]) -> People:
+    return People(server, namespace, capsys)
 
 
 async def waiting(stage: Stage, number: int, *, required: int = 1, before: str = uri(1)) -> str:
@@ -97,9 +102,9 @@ async def counted(stage: Stage, name: str) -> dict[str, Any]:
 
 
 async def test_people_approve_what_waits_for_them_and_are_told_what_counts(
-    server: ApiServer, connection: Connection, namespace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ApiServer, connection: Connection, namespace: str, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, people = Stage(Cluster(connection), namespace, server), People(server, namespace, capsys)
+    stage = Stage(Cluster(connection), namespace, server)
     apply(server, [*allow(namespace, "ann", "approve"), *allow(namespace, "ben", "approve"), *allow(namespace, "eve")])
     name = await waiting(stage, 2, required=2)
     async with operating(server.kubeconfig(OPERATOR), namespace, NAMESPACES=namespace):
@@ -144,7 +149,7 @@ async def grant(server: ApiServer, connection: Connection, namespace: str, user:
         asked = {"namespace": namespace, "group": "weighbridge.dev", "resource": resource, "verb": verb}
         review = {"spec": {"user": user, "groups": ["system:authenticated"], "resourceAttributes": asked}}
         async with asyncio.timeout(30):
-            while not await allowed(connection, review):
+            while not await allowed(connection, review):  # noqa: ASYNC110 - nobody tells when a right is in force
                 await asyncio.sleep(0.02)
 
 
@@ -158,17 +163,17 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
     command: str,
     server: ApiServer,
     connection: Connection,
-    namespace: str,
-    capsys: pytest.CaptureFixture[str],
+    people: People,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stage, people = Stage(Cluster(connection), namespace, server), People(server, namespace, capsys)
+    namespace = people.namespace
+    stage = Stage(Cluster(connection), namespace, server)
     rights, name = documented()[command], await waiting(stage, 2, required=2)
     async with operating(server.kubeconfig(OPERATOR), namespace, NAMESPACES=namespace):
         await stage.settled(name, "AwaitingApproval")
         for jane, missing in zip(JANES, (None, *rights), strict=True):
             await grant(server, connection, namespace, jane.name, [each for each in rights if each != missing])
-            code, said = await people.type(jane.name, monkeypatch, command.split()[0], name, "--comment", "looked at it")
+            code, said = await people.type(jane.name, monkeypatch, command.split(maxsplit=1)[0], name, "--comment", "looked at it")
             if missing is None:
                 assert code == 0, said
             else:
@@ -178,9 +183,9 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
 
 
 async def test_where_nothing_waits_the_command_says_so(
-    server: ApiServer, connection: Connection, namespace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: ApiServer, connection: Connection, namespace: str, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, people = Stage(Cluster(connection), namespace, server), People(server, namespace, capsys)
+    stage = Stage(Cluster(connection), namespace, server)
     await stage.create(API_VERSION, "ModelVersion", "free", spec=version_spec("serving", 2))
     assert await people.type("admin", monkeypatch, "approve", "mver/free") == (
         1,

@@ -19,8 +19,8 @@ OTHERS = set(
     ModelVersions SpanExporter SpanExportResult
     """.split()
 )
-"""Words of Kubernetes, KServe, Kueue, Argo Rollouts, the Hub, OpenTelemetry and the code itself, of conditions, of statistics, and errors that
-reach no status."""
+"""Words of Kubernetes, KServe, Kueue, Argo Rollouts, the Hub, OpenTelemetry and the code itself, of conditions, of statistics,
+and errors that reach no status."""
 
 
 def _given() -> set[str]:

@@ -42,12 +42,13 @@ def may(verbs: list[str], resource: str, **more: Any) -> Object:
 def server(template: Callable[..., Rendered]) -> Iterator[ApiServer]:
     """One with the kinds, their policy with one listed service account, and the people."""
     create, approve = may(["get", "create", "patch", "update", "delete"], "modelapprovals"), may(["approve"], "modelversions")
+    look = may(["get"], "modelapprovals/status")  # kubectl looks before it patches
     who = [Identity(each, ("system:authenticated",)) for each in PEOPLE]
     with ApiServer([*who, TOOL, OTHER]) as server:
         api = Api(server.kubeconfig(), server.kubectl.parent)
         objects = template("approvals.serviceAccounts={argocd/argocd-server}").of(*KINDS)
         rights = [
-            *role("ann", "ann", create, approve, may(["get"], "modelapprovals/status")),
+            *role("ann", "ann", create, approve, look),
             *role("ben", "ben", create, may(["approve"], "modelversions", resourceNames=["fraud-8"])),
             *role("eve", "eve", create),
             *role("tool", TOOL.name, create, approve),
