@@ -155,7 +155,7 @@ async def test_a_rejection_is_told_with_whose_it_is(stage: Stage, typed: Type) -
     world = asked()
     waits = world.versions["2"].status.approvals
     assert waits is not None
-    world.decisions = [
+    world.approvals = [
         decision(word, who, waits.subject_hash, version="v2") for word, who in (("Approve", "ann"), ("Reject", "ben"))
     ]
     world.settle()

@@ -50,7 +50,6 @@ class World:
     outage: bool = False
     served: list[str] = field(default_factory=list)
     """Every value the pointer was given."""
-    decisions: list[ModelApproval] = field(default_factory=list)
     writes: int = 0
 
     def apply(self, number: str) -> None:
@@ -110,7 +109,6 @@ class World:
                 for name, job in self.evaluations.items()
                 if any(owner.uid == f"uid-{number}" for owner in job.metadata.owner_references)
             },
-            approvals=tuple(each for each in self.decisions if each.spec.model_version_ref.name == f"v{number}"),
             siblings=tuple(each for other, each in self.versions.items() if other != number),
             targets={REF: Known(seen, self.now)},
             approvals=tuple(each for each in self.approvals if each.spec.model_version_ref.name == f"v{number}"),
