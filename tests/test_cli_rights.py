@@ -1,6 +1,7 @@
 """Each command with exactly the rights that docs/cli.md names, on a real API server: they are enough, and what is missing
 is named."""
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -89,6 +90,10 @@ async def granted(api_server: RealServer, connection: Connection, namespace: str
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
         }
         await connection.request("POST", f"{rbac}{scope}/{kind.lower()}bindings", body=binding)
+        who = f"system:serviceaccount:{namespace}:{name}"
+        for rule in rules:
+            attributes = {"group": rule["apiGroups"][0], "resource": rule["resources"][0], "verb": rule["verbs"][0]}
+            await _in_force(connection, who, attributes if everywhere else {**attributes, "namespace": namespace})
         config = json.loads(api_server.kubeconfig.read_text(encoding="utf-8"))
         config["users"][0]["user"] = {"token": token}
         config["contexts"][0]["context"]["namespace"] = namespace
@@ -97,6 +102,17 @@ async def granted(api_server: RealServer, connection: Connection, namespace: str
         return file
 
     return granted
+
+
+async def _in_force(connection: Connection, who: str, attributes: dict[str, str]) -> None:
+    """The API server learns of a right a moment after it was given."""
+    review = {"spec": {"user": who, "groups": ["system:authenticated"], "resourceAttributes": attributes}}
+    async with asyncio.timeout(10):
+        while True:
+            answer = await connection.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", body=review)
+            if answer["status"]["allowed"]:
+                return
+            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
