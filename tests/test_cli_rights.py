@@ -126,20 +126,19 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
     typed: Type,  # noqa: F811
     granted: Callable[..., Awaitable[Path]],
     furnished: Path,
-    connection: Connection,
-    namespace: str,
+    stage: Stage,  # noqa: F811
 ) -> None:
     rights, everywhere = documented()[command], command.endswith(" -A")
     arguments = [str(furnished) if each == "FILE" else each for each in ARGUMENTS[command]]
     alone = everywhere or command.startswith("lint")
 
     async def run(given: Rights) -> Said:
-        where = f"/apis/{API_VERSION}/namespaces/{namespace}/modelversions/v1"
+        where = f"/apis/{API_VERSION}/namespaces/{stage.namespace}/modelversions/v1"
         held, asked = {"metadata": {"finalizers": [FINALIZER]}}, {"status": {"approvals": WAITING}}
         if command.startswith("let-go"):
-            await connection.request("PATCH", where, body=held, content_type="application/merge-patch+json")
+            await stage.connection.request("PATCH", where, body=held, content_type="application/merge-patch+json")
         elif command.startswith(("approve", "reject")):
-            await connection.request("PATCH", f"{where}/status", body=asked, content_type="application/merge-patch+json")
+            await stage.connection.request("PATCH", f"{where}/status", body=asked, content_type="application/merge-patch+json")
         return await typed(*arguments, kubeconfig=await granted(given, everywhere=everywhere), everywhere=alone)
 
     enough = await run(rights)
