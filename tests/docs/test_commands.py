@@ -155,7 +155,8 @@ def _weighbridge(command: str, told: list[str], before: str, ground: Ground) -> 
     said = StringIO()
     try:
         with redirect_stderr(said):
-            _parser(words[1]).parse_args(words[1:])
+            if words[1] not in REQUESTS | ALONE:  # those run
+                _parser(words[1]).parse_args(words[1:])
     except SystemExit as exit_:
         return None if exit_.code == 0 else said.getvalue()
     if words[1] not in REQUESTS | ALONE:
