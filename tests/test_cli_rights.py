@@ -141,18 +141,17 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(  # noqa: P
     typed: Type,  # noqa: F811
     granted: Callable[..., Awaitable[Path]],
     furnished: Path,
-    connection: Connection,
-    namespace: str,
+    stage: Stage,  # noqa: F811
 ) -> None:
     rights, everywhere = documented()[command], command.endswith(" -A")
     arguments = [str(furnished) if each == "FILE" else each for each in ARGUMENTS[command]]
     alone = everywhere or command.startswith("lint")
 
     async def run(given: Rights) -> Said:
-        where = f"/apis/{API_VERSION}/namespaces/{namespace}/modelversions/v1"
+        where = f"/apis/{API_VERSION}/namespaces/{stage.namespace}/modelversions/v1"
         held = {"metadata": {"finalizers": [FINALIZER]}}
         if command.startswith("let-go"):
-            await connection.request("PATCH", where, body=held, content_type="application/merge-patch+json")
+            await stage.connection.request("PATCH", where, body=held, content_type="application/merge-patch+json")
         return await typed(*arguments, kubeconfig=await granted(given, everywhere=everywhere), everywhere=alone)
 
     enough = await run(rights)
