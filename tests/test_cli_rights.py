@@ -136,7 +136,7 @@ async def furnished(stage: Stage, connection: Connection, namespace: str, tmp_pa
 
 
 @pytest.mark.parametrize("command", sorted(ARGUMENTS))
-async def test_the_rights_in_the_table_are_enough_and_each_is_needed(  # noqa: PLR0917 - fixtures
+async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
     command: str,
     typed: Type,  # noqa: F811
     granted: Callable[..., Awaitable[Path]],
