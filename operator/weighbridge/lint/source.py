@@ -50,7 +50,7 @@ class _Unfolds(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """As the YAML reader of Kubernetes: no times, no numbers to base sixty, y and n are booleans, and aliases do not unfold without end."""
+    """As the YAML reader of Kubernetes: no times, no numbers to base sixty, y and n are booleans; and no bombs of aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
