@@ -194,7 +194,7 @@ def _change_artifact(stage: Stage) -> None:
 def _change_pointer(stage: Stage) -> None:
     """Somebody who will not let go of it: the operator gives the target back twice, then stops and tells."""
     for _ in range(3):
-        stage.kube.run("set", "env", f"deployment/{SERVER}", f"MODEL_URI=models:/{MODEL}/1")
+        stage.kube.run("set", "env", f"deployment/{SERVER}", f"MODEL_URI=models:/{MODEL}@champion")
         stage.kube.until(
             "the operator took it back, or tells", PATIENCE, lambda: stage.pointer().endswith("/3") or "Pointer" in _drifts(stage)
         )

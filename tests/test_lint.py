@@ -138,6 +138,13 @@ def test_traps_are_named_with_their_lines(lint: Lint) -> None:
     assert said.code == 1
 
 
+def bomb(before: str, after: str) -> str:
+    """Ten lines whose aliases unfold into a billion values."""
+    lines = ["a0: &a0 {k: v}"]
+    lines += [f"a{each}: &a{each} {before}[{', '.join([f'*a{each - 1}'] * 9)}]{after}" for each in range(1, 10)]
+    return "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
@@ -148,6 +155,15 @@ def test_traps_are_named_with_their_lines(lint: Lint) -> None:
         ("- a\n", 1, "this is no Kubernetes object"),
         ("apiVersion: weighbridge.dev/v1alpha1\nkind: ModelVersoin\n", 2, "did you mean ModelVersion?"),
         ("apiVersion: weighbridge.dev/v1\nkind: ModelVersion\n", 1, "must be weighbridge.dev/v1alpha1"),
+        ("kind: [1]\napiVersion: weighbridge.dev/v1alpha1\n", 1, "there is no kind [1]"),
+        ("a: \x00\n", 1, "this is no YAML"),
+        ("a: 1\nb: !!timestamp x\n", 2, "cannot be read as timestamp"),
+        ("a: 1\nb: !!bool x\n", 2, "cannot be read as bool"),
+        (f"a: 1\nb: {'9' * 5000}\n", 2, "cannot be read as int"),
+        (f"a: {'[' * 5000}{']' * 5000}\n", 1, "this is no YAML"),
+        ("a: &a [*a]\n", 1, "this is no YAML"),
+        (bomb("", ""), 1, "its aliases unfold into too much"),
+        (bomb("{<<: ", "}"), 1, "its aliases unfold into too much"),
     ],
 )
 def test_files_that_are_wrong_as_a_whole(lint: Lint, text: str, line: int, says: str) -> None:
@@ -240,6 +256,9 @@ def test_for_people(lint: Lint, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "\x1b" not in said.out
     assert main(["lint", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml cannot be read" in capsys.readouterr().err
+    (tmp_path / "model.bin").write_bytes(bytes(range(256)))
+    assert main(["lint", str(tmp_path / "model.bin")]) == 2
+    assert "model.bin cannot be read" in capsys.readouterr().err
 
 
 def test_lists_and_json_are_read(lint: Lint) -> None:

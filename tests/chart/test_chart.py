@@ -235,6 +235,41 @@ def test_crds_can_go_with_the_release_or_come_from_elsewhere(template: Template)
     assert template("crds.install=false").of("CustomResourceDefinition") == []
 
 
+def test_who_may_decide_is_asked_for_as_long_as_the_kinds_are_there(template: Template) -> None:
+    """Without the policy approvals can be forged, and another release may go on with the kinds."""
+    kinds = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    assert [each["metadata"]["annotations"] for each in template().of(*kinds)] == [KEEP, KEEP]
+    assert not any("annotations" in each["metadata"] for each in template("crds.keep=false").of(*kinds))
+
+
+def test_every_name_is_short_enough_for_its_kind(helm: Program) -> None:
+    """Also for the Job that comes last: by then nobody could choose another release name."""
+    done = helm("template", "a" * 53, CHART)
+    assert done.returncode == 0, done.stderr
+    named = [each for each in yaml.safe_load_all(done.stdout) if each and each["kind"] in ("Service", "Job", "Deployment")]
+    assert {each["kind"] for each in named} == {"Service", "Job", "Deployment"}
+    assert all(len(each["metadata"]["name"]) <= 63 for each in named)
+
+
+def test_names_that_yaml_reads_otherwise_stay_names(helm: Program) -> None:
+    values = "watchNamespaces={123,null,on},namespaceOverride=456,serviceAccount.name=789,priorityClassName=1e3"
+    targets = "genericTargets[0].apiGroup=example.com,genericTargets[0].resource=true"
+    done = helm("template", "123", CHART, "--set-string", f"{values},{targets}")
+    assert done.returncode == 0, done.stderr
+    rendered = Rendered(each for each in yaml.safe_load_all(done.stdout) if each)
+    places = [each["metadata"]["namespace"] for each in rendered if "namespace" in each["metadata"]]
+    assert set(places) == {"123", "null", "on", "456"}
+    assert all(
+        each["metadata"]["labels"]["app.kubernetes.io/instance"] == "123" for each in rendered.of("Role", "Job", "Deployment")
+    )
+    pod = rendered.one("Deployment")["spec"]["template"]["spec"]
+    assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("789", "1e3")
+    subjects = [subject for each in rendered.of("RoleBinding") for subject in each["subjects"]]
+    assert all(isinstance(each["name"], str) and isinstance(each["namespace"], str) for each in subjects)
+    asked = [resource for role in rendered.of("Role") for rule in role["rules"] for resource in rule["resources"]]
+    assert all(isinstance(each, str) for each in asked)
+
+
 @pytest.mark.parametrize(("chosen", "kind"), [("serviceMonitor", "ServiceMonitor"), ("podMonitor", "PodMonitor")])
 def test_who_scrapes_finds_the_port_and_keeps_the_labels_of_versions(template: Template, chosen: str, kind: str) -> None:
     rendered = template(f"metrics.{chosen}.enabled=true", "webhook.enabled=true")

@@ -40,6 +40,7 @@ def test_what_people_made_outlives_the_release(api: Api, notes: str) -> None:
                    spec: {mlflow: {url: "https://mlflow.example.com"}}}"""
     succeeds(api.kubectl("apply", "-f", "-", stdin=registry))
     succeeds(api.helm("uninstall", "weighbridge", "--namespace", "operators", "--no-hooks"))  # no kubelet runs their Job
+    succeeds(api.kubectl("get", "validatingadmissionpolicybinding", "weighbridge-approvals"))
     assert "kept" in succeeds(api.kubectl("get", "modelregistries", "-n", "search", "-o", "name"))
     assert (
         succeeds(api.kubectl("get", "rolebindings,deployments,services,poddisruptionbudgets", "-n", "operators", "-o", "name"))

@@ -2,9 +2,10 @@
 {{ .Values.nameOverride | default .Chart.Name }}
 {{- end }}
 
+{{- /* With what is appended to it no longer than a name of a Service or a Job may be. */ -}}
 {{- define "weighbridge.fullname" -}}
 {{- $name := include "weighbridge.name" . }}
-{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) }}
+{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) | trunc 54 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "weighbridge.namespace" -}}
@@ -16,8 +17,8 @@
 {{- end }}
 
 {{- define "weighbridge.selector" -}}
-app.kubernetes.io/name: {{ include "weighbridge.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "weighbridge.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "weighbridge.labels" -}}
@@ -104,7 +105,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 {{- range .Values.genericTargets }}
 - apiGroups: [{{ .apiGroup | quote }}]
-  resources: [{{ .resource }}]
+  resources: [{{ .resource | quote }}]
   verbs: [get, patch]
 {{- end }}
 {{- if .Values.configMapPointers }}

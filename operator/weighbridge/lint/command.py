@@ -31,6 +31,10 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _COLOURS: Mapping[str, Colour] = {"Error": "bad", "Warning": "open", "Note": "faint"}
 
 
+class _Unreadable(Exception):
+    """A file, by its name."""
+
+
 @dataclass
 class _Object:
     """One document, and the object of ours it holds."""
@@ -62,9 +66,8 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     try:
         found = _objects(options.files, _engines())
-    except (OSError, UnicodeDecodeError) as error:
-        name = getattr(error, "filename", None) or "a file"
-        sys.stderr.write(f"{called()}: {printable(str(name))} cannot be read\n")
+    except _Unreadable as error:
+        sys.stderr.write(f"{called()}: {printable(str(error))} cannot be read\n")
         return _MISUSED
     except EngineBroken as error:
         sys.stderr.write(f"{called()}: {error}\n")
@@ -101,7 +104,10 @@ def _engines() -> Mapping[str, Engine]:
 def _objects(files: Sequence[str], engines: Mapping[str, Engine]) -> list[_Object]:
     found: list[_Object] = []
     for file in files:
-        text = sys.stdin.read() if file == "-" else File(file).read_text(encoding="utf-8")
+        try:
+            text = sys.stdin.read() if file == "-" else File(file).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # ValueError: other bytes than text
+            raise _Unreadable(file) from error
         found += [_object(each) for each in documents("<stdin>" if file == "-" else file, text)]
     made = [each.made for each in found if each.made is not None]
     others = [each.document.value for each in found if each.made is None and isinstance(each.document.value, dict)]
@@ -142,13 +148,13 @@ def _object(document: Document) -> _Object:
 
 
 def _ours(body: Any) -> bool:
-    return isinstance(body, dict) and (body.get("kind") in _KINDS or str(body.get("apiVersion", "")).startswith(f"{GROUP}/"))
+    return isinstance(body, dict) and (str(body.get("kind")) in _KINDS or str(body.get("apiVersion", "")).startswith(f"{GROUP}/"))
 
 
 def _checked(document: Document, body: Mapping[str, Any]) -> Iterator[Finding]:
-    kind = body.get("kind")
+    kind = str(body.get("kind"))
     if kind not in _KINDS:
-        yield Finding(("kind",), "Error", "schema", f"there is no kind {kind} of {GROUP}{nearest(str(kind), _KINDS)}")
+        yield Finding(("kind",), "Error", "schema", f"there is no kind {kind} of {GROUP}{nearest(kind, _KINDS)}")
         return
     if body.get("apiVersion") != API_VERSION:
         yield Finding(("apiVersion",), "Error", "schema", f"apiVersion of {kind} must be {API_VERSION}")
@@ -172,7 +178,7 @@ def _checked(document: Document, body: Mapping[str, Any]) -> Iterator[Finding]:
     if "spec" not in body:
         yield Finding((), "Error", "schema", "spec is missing")
         return
-    yield from check(document, body["spec"], _schema(str(kind)), ("spec",))[1]
+    yield from check(document, body["spec"], _schema(kind), ("spec",))[1]
 
 
 @cache

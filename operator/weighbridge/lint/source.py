@@ -41,8 +41,30 @@ class Document:
         return self.lines.get(path, 1)
 
 
+_BY_ALIASES = 100_000
+"""How many values aliases may add."""
+
+
+class _Unfolds(Exception):
+    """Aliases of aliases make more of the text than anybody could have meant."""
+
+
 class _Loader(yaml.SafeLoader):
-    """As the YAML reader of Kubernetes: no times, no numbers to base sixty, and y and n are booleans."""
+    """As the YAML reader of Kubernetes: no times, no numbers to base sixty, y and n are booleans; and no bombs of aliases."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._left = 2 * len(text) + _BY_ALIASES
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self.spend(len(node.value))
+
+    def spend(self, values: int) -> None:
+        """Takes note of what was unfolded; without aliases that is never more than the text has characters."""
+        self._left -= values
+        if self._left < 0:
+            raise _Unfolds
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -58,8 +80,9 @@ _Loader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 def documents(file: str, text: str) -> Iterator[Document]:
     """All documents of a file; the items of a List are documents of their own. What cannot be read is a finding."""
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -72,10 +95,13 @@ def documents(file: str, text: str) -> Iterator[Document]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         hint = "; it looks like a template: render it first (`helm template`)" if "{{" in text else ""
         yield Document(file, findings=[Finding((), "Error", "yaml", f"this is no YAML: {error.problem}{hint}", line)])
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except _Unfolds:
+        yield Document(file, findings=[Finding((), "Error", "yaml", "its aliases unfold into too much to read: write it out", 1)])
+    except (yaml.YAMLError, RecursionError):
         yield Document(file, findings=[Finding((), "Error", "yaml", "this is no YAML", 1)])
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _items(document: Document) -> Iterator[Document]:
@@ -95,13 +121,14 @@ def _items(document: Document) -> Iterator[Document]:
 
 
 def _value(loader: _Loader, node: Any, path: Path, document: Document) -> Any:
+    loader.spend(1)
     document.lines.setdefault(path, node.start_mark.line + 1)
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, each, (*path, index), document) for index, each in enumerate(node.value)]
     if not isinstance(node, yaml.MappingNode):
         if node.style is None:
             document.written[path] = node.value
-        return loader.construct_object(node)
+        return _scalar(loader, node, path, document)
     own = {key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)}
     merged = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
     loader.flatten_mapping(node)
@@ -120,3 +147,12 @@ def _value(loader: _Loader, node: Any, path: Path, document: Document) -> Any:
         document.lines[*path, name] = line
         found[name] = _value(loader, value, (*path, name), document)
     return found
+
+
+def _scalar(loader: _Loader, node: yaml.ScalarNode, path: Path, document: Document) -> Any:
+    try:
+        return loader.construct_object(node)
+    except (ValueError, LookupError, AttributeError):  # PyYAML's own, where a tag and its text do not go together
+        text = f"this cannot be read as {node.tag.rpartition(':')[2]}"
+        document.findings.append(Finding(path, "Error", "yaml", text, node.start_mark.line + 1))
+        return node.value
