@@ -42,6 +42,7 @@ class Settings:
     health_address: Address
     webhook_address: Address
     leader_election: bool
+    lease_name: str
     lease_duration: float
     """Seconds."""
     log_format: str
@@ -123,6 +124,12 @@ def _refuse() -> bool:
     raise ValueError
 
 
+def _name(text: str) -> str:
+    if not _NAMESPACE.match(text):
+        raise ValueError
+    return text
+
+
 def _lease(text: str) -> float:
     length = seconds(text)
     if not _SHORTEST_LEASE <= length <= _LONGEST_LEASE:
@@ -187,6 +194,7 @@ VARIABLES = (
         _address,
     ),
     Variable("leader_election", "true", "whether a Lease decides which replica acts", "true or false", _switch),
+    Variable("lease_name", "weighbridge", "the Lease that the replicas of one install share", "a name such as weighbridge", _name),
     Variable(
         "lease_duration",
         "15s",

@@ -240,7 +240,7 @@ FAULTS = (
     Fault("WeighbridgeOperatorDown", dict.fromkeys(BASE), fires="6m", silent="4m", labels={}),
     Fault(
         "WeighbridgeNoLeader",
-        {'weighbridge_leader{pod="a"}': "1x9 0x3000"},
+        {'weighbridge_leader{pod="a"}': "1x9 0x3000", 'weighbridge_leader{pod="b",namespace="another-install"}': "1x3000"},
         fires="13m",
         silent="11m",
         labels={},

@@ -151,6 +151,7 @@ def test_every_setting_of_the_operator_is_a_value(template: Template) -> None:
         "WEIGHBRIDGE_HEALTH_ADDRESS": ":9091",
         "WEIGHBRIDGE_WEBHOOK_ADDRESS": ":9092",
         "WEIGHBRIDGE_LEADER_ELECTION": "false",
+        "WEIGHBRIDGE_LEASE_NAME": "weighbridge",
         "WEIGHBRIDGE_LEASE_DURATION": "30s",
         "WEIGHBRIDGE_LOG_FORMAT": "text",
         "WEIGHBRIDGE_LOG_LEVEL": "debug",

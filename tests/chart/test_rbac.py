@@ -159,6 +159,14 @@ def test_in_its_own_namespace_it_holds_its_lease_and_nothing_else(template: Temp
     assert [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule] == [["weighbridge"]]
 
 
+def test_each_release_has_a_lease_of_its_own(template: Template) -> None:
+    rendered = template("fullnameOverride=other")
+    (rule,) = (each for role in rendered.of("Role") for each in role["rules"] if "resourceNames" in each)
+    (pod,) = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert rule["resourceNames"] == ["other"]
+    assert {"name": "WEIGHBRIDGE_LEASE_NAME", "value": "other"} in pod["env"]
+
+
 def test_without_leader_election_there_is_no_right_to_leases(template: Template) -> None:
     assert template("leaderElection.enabled=false", "replicas=1").of("Role", "RoleBinding") == []
 

@@ -154,6 +154,7 @@ def test_enough_people_promote_it() -> None:
     one, two = decision("Approve", "ann", subject), decision("Approve", "ben", subject, at=1)
     assert not promoted(look(version, one))
     assert not promoted(look(version, one, decision("Approve", "ann", subject, at=2)))
+    assert not promoted(look(version, one, decision("Approve", "oidc:ann@example.com", subject, at=2)))
     plan = look(version, one, two)
     assert promoted(plan)
     assert condition(plan, "Approved") == ("True", "Approved")

@@ -62,6 +62,7 @@ def candidate(connection: Connection, namespace: str, clock: Clock) -> Callable[
             duration=DURATION,
             now=now,
             gained=lambda: won.append(identity),
+            name="weighbridge",
             clock=clock,
         )
         return leader, cluster, won

@@ -85,13 +85,22 @@ def subject_hash(version: ModelVersion, pin: ModelPin, states: Sequence[Evaluati
 
 def enough(state: ApprovalsState) -> bool:
     """Whether as many people approved as are required."""
-    return bool(state.subject_hash) and len(state.approved_by) >= state.required > 0
+    return bool(state.subject_hash) and people(state.approved_by) >= state.required > 0
 
 
-def same_person(approver: str, trainer: str) -> bool:
-    """Whether a user of the cluster is the user of a training run, who may be known by a shorter name there: without the prefix
-    of the identity provider, or without a domain. In doubt they are one."""
-    one, other = (_BEFORE_NAME.sub("", each.strip().lower()) for each in (approver, trainer))
+def people(decisions: Iterable[CountedDecision]) -> int:
+    """How many people these are: one who is known by two names is one."""
+    found = list[str]()
+    for each in decisions:
+        if not any(same_person(each.approver, other) for other in found):
+            found.append(each.approver)
+    return len(found)
+
+
+def same_person(name: str, another: str) -> bool:
+    """Whether two names may be those of one person, such as a user of the cluster and of a training run: one may lack the prefix of
+    the identity provider, or the domain. In doubt they are one."""
+    one, other = (_BEFORE_NAME.sub("", each.strip().lower()) for each in (name, another))
     if "@" not in one or "@" not in other:
         one, other = one.partition("@")[0], other.partition("@")[0]
     return one == other != ""
@@ -121,12 +130,12 @@ def _counted(
 
 
 def _draft(version: ModelVersion, state: ApprovalsState, trainer: str) -> Draft:
-    stage, missing = state.stage, state.required - len(state.approved_by)
+    stage, missing = state.stage, state.required - people(state.approved_by)
     if state.rejected_by:
         who = _names(state.rejected_by)
         text = f"rejected for {stage} by {who}: register a better version; who rejected it takes that back with {how(version)}"
         return Draft("Approved", False, "ApprovalRejected", text)
-    counted = f"{len(state.approved_by)} of {state.required} approvals"
+    counted = f"{people(state.approved_by)} of {state.required} approvals"
     if keeps(version) and state.earlier:
         text = (
             f"rejected for {stage} by {_names(state.earlier)}, before its results or gates changed; {counted} since: {how(version)}"

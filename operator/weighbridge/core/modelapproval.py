@@ -9,7 +9,7 @@ from datetime import datetime
 from ..api.modelapproval import ModelApproval, ModelApprovalStatus
 from ..api.modelversion import ModelVersion
 from ..api.versionstatus import ApprovalsState
-from .approvals import how, same_person
+from .approvals import how, people, same_person
 from .conditions import Summary, settle
 from .plan import Plan
 from .stages import to_approve
@@ -46,7 +46,7 @@ def judge(approval: ModelApproval, version: ModelVersion | None) -> Summary:
     if state is None or version.status.observed_generation != version.metadata.generation:
         return Summary("InProgress", "NotObserved", f"the operator looks at {name} first")
     if _listed(approval, state):
-        said = f"{len(state.approved_by)} of {state.required} approvals" if spec.decision == "Approve" else "a rejection wins"
+        said = f"{people(state.approved_by)} of {state.required} approvals" if spec.decision == "Approve" else "a rejection wins"
         return Summary("Ready", "Counted", f"counts for {name} in {spec.stage}: {said}")
     if spec.stage != state.stage:
         return Summary(

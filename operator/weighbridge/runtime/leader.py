@@ -37,7 +37,7 @@ class Leader:
         duration: float,
         now: Callable[[], datetime],
         gained: Callable[[], None],
-        name: str = "weighbridge",
+        name: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`cluster` writes without asking for leadership; `duration` in seconds; `gained` is called on each time of winning."""

@@ -110,6 +110,7 @@ async def operator(
             Cluster(connection, always),
             namespace=await surroundings.namespace(),
             identity=identity,
+            name=settings.lease_name,
             duration=settings.lease_duration,
             now=now,
             gained=won,
