@@ -19,6 +19,11 @@ from e2e.test_7_delivery import TENANT, TENANTS_OPERATOR
 LOG = "/var/log/kubernetes/audit.log"
 FULL = ROOT / "e2e" / "serving" / "manifests" / "operator.yaml"
 """Values that switch on all there is."""
+AFTER_A_CONFLICT = {
+    ("get", f"weighbridge.dev/{kind}") for kind in ("modelregistries", "evaluationjobs", "modelversions", "modelapprovals")
+}
+"""Asked only when somebody changed the object in the very moment in which its status was written, which no run is sure to meet;
+tests/runtime/test_reconciler.py brings it about."""
 LAST = 20.0
 """Seconds before a pod's last request in which it may meet a refusal: what it needed was taken away with it."""
 
@@ -64,7 +69,7 @@ def test_the_operator_is_never_refused(requests: list[Request]) -> None:
 def test_no_verb_is_granted_that_is_never_used(requests: list[Request]) -> None:
     used = {(each.verb, each.resource) for each in requests if each.code < 400 and each.account != TENANTS_OPERATOR}
     granted = {(verb, resource) for verb, resource in _granted()}
-    assert granted - used == set()
+    assert granted - used - AFTER_A_CONFLICT == set()
 
 
 def test_limited_to_a_namespace_it_reads_nothing_outside(requests: list[Request]) -> None:
