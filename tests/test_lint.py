@@ -148,6 +148,7 @@ def test_traps_are_named_with_their_lines(lint: Lint) -> None:
         ("kind: ModelVersion\nkind: ModelVersion\n", 2, "kind is there twice"),
         ("kind: ModelVersion\nno: 1\n", 2, "write it in quotes"),
         ("- a\n", 1, "this is no Kubernetes object"),
+        ("apiVersion: weighbridge.dev/v1alpha1\nkind: [a]\n", 2, "there is no kind ['a'] of weighbridge.dev"),
         ("apiVersion: weighbridge.dev/v1alpha1\nkind: ModelVersoin\n", 2, "did you mean ModelVersion?"),
         ("apiVersion: weighbridge.dev/v1\nkind: ModelVersion\n", 1, "must be weighbridge.dev/v1alpha1"),
     ],

@@ -104,11 +104,11 @@ def _objects(files: Sequence[str], engines: Mapping[str, Engine]) -> list[_Objec
     for file, text in texts(files):
         found += [_object(each) for each in documents(file, text)]
     bodies = [each.document.value for each in found if isinstance(each.document.value, dict)]
-    ours = [each for each in bodies if each.get("kind") in _KINDS]
+    ours = [each for each in bodies if str(each.get("kind")) in _KINDS]
     names = Counter(identity(each) for each in ours)
     for each in found:
         body = each.document.value
-        if not isinstance(body, dict) or body.get("kind") not in _KINDS:
+        if not isinstance(body, dict) or str(body.get("kind")) not in _KINDS:
             continue
         more = [*references(body, ours), *workloads(body, bodies)]
         if each.made is not None:
@@ -143,13 +143,13 @@ def _object(document: Document) -> _Object:
 
 
 def _ours(body: Any) -> bool:
-    return isinstance(body, dict) and (body.get("kind") in _KINDS or str(body.get("apiVersion", "")).startswith(f"{GROUP}/"))
+    return isinstance(body, dict) and (str(body.get("kind")) in _KINDS or str(body.get("apiVersion", "")).startswith(f"{GROUP}/"))
 
 
 def _checked(document: Document, body: Mapping[str, Any]) -> Iterator[Finding]:
-    kind = body.get("kind")
+    kind = str(body.get("kind"))
     if kind not in _KINDS:
-        yield Finding(("kind",), "Error", "schema", f"there is no kind {kind} of {GROUP}{nearest(str(kind), _KINDS)}")
+        yield Finding(("kind",), "Error", "schema", f"there is no kind {kind} of {GROUP}{nearest(kind, _KINDS)}")
         return
     if body.get("apiVersion") != API_VERSION:
         yield Finding(("apiVersion",), "Error", "schema", f"apiVersion of {kind} must be {API_VERSION}")
@@ -173,7 +173,7 @@ def _checked(document: Document, body: Mapping[str, Any]) -> Iterator[Finding]:
     if "spec" not in body:
         yield Finding((), "Error", "schema", "spec is missing")
         return
-    yield from check(document, body["spec"], _schema(str(kind)), ("spec",))[1]
+    yield from check(document, body["spec"], _schema(kind), ("spec",))[1]
 
 
 @cache
