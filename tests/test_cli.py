@@ -75,6 +75,27 @@ def test_usage_says_what_it_was_called(
     assert capsys.readouterr().out.startswith(said)
 
 
+def test_a_mistyped_command_is_told_what_may_have_been_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    for typed, said in (("statu", "there is no command statu; did you mean status?"), ("xyz", "`weighbridge --help` lists them")):
+        with pytest.raises(SystemExit) as ended:
+            main([typed])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+def test_help_lists_the_commands_of_programs_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    people, apart, programs = capsys.readouterr().out.partition("commands of programs:")
+    assert apart
+    assert [name for name in ("run", "report", "crds") if f"\n  {name} " in programs and f"\n    {name} " not in people] == [
+        "run",
+        "report",
+        "crds",
+    ]
+    assert "\n    status " in people
+
+
 def test_a_misspelt_setting_stops_the_start_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--log-level", "loud"]) == 1
     assert '--log-level="loud" cannot be used: write debug, info, warning or error' in capsys.readouterr().err
@@ -89,6 +110,14 @@ def test_no_cluster_stops_the_start_with_a_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.strip() == "weighbridge: the kubeconfig does not tell how to reach the API server: check KUBECONFIG"
+
+
+def test_people_without_a_cluster_get_one_sentence(tmp_path: Path) -> None:
+    environment = {**os.environ, "KUBECONFIG": str(tmp_path / "nowhere"), "PYTHONPATH": _source()}
+    code = "from weighbridge.cli import main; raise SystemExit(main(['status']))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "weighbridge: the kubeconfig does not tell how to reach the API server: check KUBECONFIG\n"
 
 
 def test_a_broken_engine_stops_the_start_with_a_sentence(tmp_path: Path) -> None:

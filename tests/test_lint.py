@@ -14,6 +14,8 @@ from tests.api.test_rules import ALSO_GOOD, BAD, CONTAINER, EVALUATION, GOOD, MO
 from weighbridge.api import KINDS
 from weighbridge.api.crd import crd
 from weighbridge.cli import main
+from weighbridge.core.ratios import _OF_MLFLOW
+from weighbridge.evaluation.mlflow_engine import _METRICS
 from weighbridge.lint.cel import _compiled
 
 
@@ -215,6 +217,58 @@ def test_references_among_the_files(lint: Lint) -> None:
     assert lint(body("EvaluationJob", reports, "ns"), hub).found == [("Error", "reference", "spec.report.registryRef")]
 
 
+def test_the_samples_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", "--strict", str(Path(__file__).parent.parent / "manifests" / "samples")]) == 0
+    assert capsys.readouterr().out.endswith("0 errors, 0 warnings\n")
+
+
+def test_one_round_finds_references_beside_errors_of_the_schema(lint: Lint) -> None:
+    version = body("ModelVersion", {**VERSION, "stage": "Live", "serving": [*VERSION["serving"], {"targetRef": 7}, "x"]}, "ns")
+    said = lint(version, body("ModelRegistry", {**GOOD["ModelRegistry"], "unsafeFormats": "Maybe"}, "ns", "mlfow"), deployment())
+    rules = [rule for _, rule, _ in said.found]
+    assert ("Warning", "reference", "spec.source.registryRef") in said.found
+    assert ("Error", "workload", "spec.serving[0].pointer.env") in said.found
+    assert ("Error", "schema", "spec.stage") in said.found
+    assert rules.count("reference") == 2
+    torn = body("ModelVersion", {"source": "mlflow", "evaluations": [7, {"template": []}], "serving": {}}, "ns")
+    spare = {**torn, "metadata": {"name": "spare"}, "spec": 7}
+    assert {rule for _, rule, _ in lint({**torn, "metadata": []}, torn, spare).found} == {"schema"}
+
+
+def test_bars_of_ratios_in_percent_are_warned_of(lint: Lint) -> None:
+    def told(engine: str, **rule: Any) -> list[str]:
+        evaluator = {"container": CONTAINER, "mlflow": EVALUATION["template"]["evaluator"]}.get(engine)
+        evaluator = evaluator or {"engine": engine, "parameters": {"tasks": "gsm8k"}}
+        spec = {"model": MODEL, "datasets": EVALUATION["template"]["datasets"], "evaluator": evaluator, "gate": [rule]}
+        said = lint(body("EvaluationJob", spec, "ns"))
+        assert "Error" not in said.out
+        found = said.document["findings"]
+        return [f"{each['path']}: {each['message']}" for each in found if each["rule"] == "advice"]
+
+    assert told("container", metric="accuracy", min=93) == ["spec.gate[0].min: accuracy lies between 0 and 1; 93 % is 0.93"]
+    assert told("mlflow", metric="roc_auc", max=101) == ["spec.gate[0].max: roc_auc lies between 0 and 1"]
+    assert told("lm-eval", metric="gsm8k/exact_match/strict", min=60)[0].endswith("60 % is 0.6")
+    assert told("container", metric="latency", unit="ratio", max=2) != []
+    for good in (
+        {"metric": "accuracy", "min": 1},
+        {"metric": "accuracy", "min": 93, "unit": "percent"},
+        {"metric": "p99", "max": 2},
+    ):
+        assert told("container", **good) == []
+
+
+def test_ratios_are_those_the_engine_reports() -> None:
+    assert {ours for ours, _, unit in _METRICS.values() if unit == "ratio"} == _OF_MLFLOW
+
+
+def test_white_space_around_a_version_is_warned_of(lint: Lint) -> None:
+    said = lint(body("ModelVersion", {**VERSION, "source": {**MODEL, "version": "7 "}}, "ns"))
+    assert any(
+        each["path"] == "spec.source.version" and each["message"].startswith('"7 " has white space around it')
+        for each in said.document["findings"]
+    )
+
+
 def test_engines_are_asked_and_unknown_ones_are_a_note(lint: Lint) -> None:
     def job(engine: str, **parameters: str) -> dict[str, Any]:
         evaluator = {"engine": engine, "parameters": parameters}
@@ -254,11 +308,32 @@ def test_for_people(lint: Lint, tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert lines[-1].startswith("2 checked: ")
     assert "\x1b" not in said.out
-    assert main(["lint", str(tmp_path / "none.yaml")]) == 2
-    assert "none.yaml cannot be read" in capsys.readouterr().err
-    (tmp_path / "model.bin").write_bytes(bytes(range(256)))
-    assert main(["lint", str(tmp_path / "model.bin")]) == 2
-    assert "model.bin cannot be read" in capsys.readouterr().err
+
+
+def test_what_cannot_be_read_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"kind: \xe9")
+    (tmp_path / "empty").mkdir()
+    for name, says in (
+        ("none.yaml", "is not there"),
+        ("latin.yaml", "is no UTF-8 text"),
+        ("empty", "holds no file that ends with"),
+    ):
+        assert main(["lint", str(tmp_path / name)]) == 2
+        told = capsys.readouterr().err
+        assert f"{tmp_path / name} " in told
+        assert says in told
+
+
+def test_a_folder_is_read_with_all_below_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "below").mkdir()
+    wrong = {**VERSION, "stage": "Live"}
+    for name in ("b.yaml", "a.yml", "below/c.json", "README.md"):
+        (tmp_path / name).write_text(json.dumps(body("ModelVersion", wrong, "ns", Path(name).stem.lower())), encoding="utf-8")
+    assert main(["lint", str(tmp_path), "-o", "json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    errors = [each["file"] for each in document["findings"] if each["severity"] == "Error"]
+    assert errors == [str(tmp_path / name) for name in ("a.yml", "b.yaml", "below/c.json")]
+    assert document["checked"] == 3
 
 
 def test_lists_and_json_are_read(lint: Lint) -> None:

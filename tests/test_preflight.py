@@ -311,6 +311,8 @@ async def test_an_evaluation_in_a_file_and_in_the_cluster(
     assert [each["name"] for each in good.document["resolved"]["datasets"]] == ["holdout"]
 
     assert (await filed(spec("org/nothing"))).code == 1
+    strange = await filed({**spec("org/good"), "model": {"registryRef": {"name": "mlflow"}, "name": "fraud", "version": "7"}})
+    assert f"there is no ModelRegistry mlflow in namespace {place.namespace};" in strange.out
     unloadable = await filed(spec("org/good", engine="mlflow"))
     assert (unloadable.code, "would be refused: EngineUnsupported: " in unloadable.out) == (1, True)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import RealServer
 from tests.core.test_approvals import decision
@@ -219,6 +220,19 @@ async def test_a_hold_is_told_first_and_a_spec_nobody_looked_at(stage: Stage, ty
     assert said.document["next"] == f"`weighbridge release v1 -n {stage.namespace}`"
 
 
+async def test_what_no_operator_looked_at_is_told_with_what_to_check(stage: Stage, typed: Type) -> None:
+    world = World({"1": Behaviour()})
+    world.apply("1")
+    await stage.bring(world)
+    said = await typed("why", "v1")
+    assert said.code == 3
+    assert said.out.splitlines() == [
+        "v1  model 1  Production  not looked at yet",
+        "waits   Operator  NotObserved  the operator has not looked at it yet",
+        f"next: see that it runs (`kubectl -n weighbridge-system get pods`) and watches namespace {stage.namespace}",
+    ]
+
+
 async def test_status_is_a_tree(stage: Stage, typed: Type) -> None:
     await stage.bring(settled("1", "2", "3", v3=Behaviour(good=False)))
     many = await typed("status")
@@ -283,8 +297,14 @@ async def test_times_as_people_write_them(stage: Stage, typed: Type) -> None:
     assert "there are Deployment/server" in (await typed("at", "-1h", "Deployment/other")).err
 
 
-async def test_nothing_there_is_told(typed: Type, tmp_path: Path, namespace: str) -> None:
-    assert (await typed("status")).out == f"there is no ModelVersion in namespace {namespace}\n"
+async def test_nothing_there_is_told(typed: Type, api_server: RealServer, tmp_path: Path, namespace: str) -> None:
+    nothing = f"there is no ModelVersion in namespace {namespace}"
+    assert (await typed("status")).out == f"{nothing}\n"
+    config = yaml.safe_load(api_server.kubeconfig.read_text(encoding="utf-8"))
+    config["contexts"][0]["context"]["namespace"] = namespace
+    (tmp_path / "here").write_text(yaml.safe_dump(config), encoding="utf-8")
+    here = await typed("status", kubeconfig=tmp_path / "here", everywhere=True)
+    assert here.out == f"{nothing}; `weighbridge status -A` looks in all namespaces\n"
     for command in (("status", "v9"), ("why", "v9")):
         said = await typed(*command)
         assert (said.code, "there is no ModelVersion v9" in said.err) == (2, True)

@@ -4,6 +4,7 @@ tools do, or in the cluster, with the rights of whoever types them.
 Must not ask a registry anything, and must not print what it reads.
 """
 
+import logging
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -56,7 +57,7 @@ class Place:
     """The workload's, by registry; None asks without, a failure is why they cannot be had."""
     allow: tuple[Network, ...]
     words: Mapping[str, str] = field(default_factory=dict)
-    """What messages call a field of the ModelRegistry, and what it is called here."""
+    """What messages of the operator call a thing, and what it is called here."""
 
 
 def of_environment(kind: RegistryKind, environment: Mapping[str, str]) -> Place:
@@ -138,7 +139,7 @@ class InCluster:
                 found = registries[name] = ModelRegistry.model_validate(body)
                 secret = found.spec.workload_credentials_secret_ref or found.spec.credentials_secret_ref
                 credentials[name] = await self._credentials(secret)
-        return Place(registries, credentials, allow)
+        return Place(registries, credentials, allow, {"in this namespace": f"in namespace {self.namespace}"})
 
     async def _credentials(self, ref: LocalRef | None) -> Credentials | RegistryFailed | None:
         from .runtime.secrets import Secrets
@@ -177,6 +178,8 @@ async def connected(namespace: str, environment: Mapping[str, str]) -> AsyncIter
     where there is none."""
     from .runtime.connection import Connection, Surroundings
 
+    # What the client library has to say of a kubeconfig is said below, in a sentence.
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)
     surroundings = Surroundings(environment.get("KUBECONFIG"))
     connection = Connection(surroundings)
     try:

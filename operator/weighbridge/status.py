@@ -13,7 +13,7 @@ from .core.policy import words
 from .core.weighing import shown as in_words
 from .desk import Desk
 from .places import Misused
-from .terminal import Colour, Page
+from .terminal import Colour, Page, called
 from .views import DONE, View
 
 _COLOURS: Mapping[str, Colour] = {
@@ -59,7 +59,8 @@ def _many(versions: Sequence[ModelVersion], namespace: str, options: argparse.Na
 
     def show(page: Page) -> None:
         if not ordered:
-            page.line(f"there is no ModelVersion {where}")
+            hint = "" if everywhere or options.namespace else f"; `{called()} status -A` looks in all namespaces"
+            page.line(f"there is no ModelVersion {where}{hint}")
         _print(page, shown, (), full=False, everywhere=everywhere)
 
     return View(DONE, {"versions": shown, "notes": []}, show)

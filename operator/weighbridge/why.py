@@ -73,7 +73,9 @@ def _step(step: Step) -> dict[str, Any]:
 def _print(page: Page, version: ModelVersion, steps: Sequence[Step], last: Step | None, notes: Sequence[str]) -> None:
     spec, ready = version.spec, find(version.status.conditions, "Ready")
     said = f": {ready.reason}: {ready.message}" if ready else ""
-    page.line(f"{version.metadata.name}  {spec.source.name} {version.status.version}  {spec.stage}  {version.status.phase}{said}")
+    phase = version.status.phase or "not looked at yet"
+    wanted = version.status.version or spec.source.wanted
+    page.line(f"{version.metadata.name}  {spec.source.name} {wanted}  {spec.stage}  {phase}{said}")
     names, reasons = max(len(each.name) for each in steps), max(len(each.reason) for each in steps)
     for step in steps:
         word, colour = _WORDS[step.state]

@@ -29,10 +29,11 @@ def test_the_operator_works_where_it_watches_and_nowhere_else(api: Api, notes: s
 
 
 def test_the_next_step_in_the_notes_works_as_written(api: Api, notes: str) -> None:
-    step = re.search(r"^kubectl apply .*?^EOT$", notes, re.DOTALL | re.MULTILINE)
+    step = re.search(r"^NAMESPACE=fraud$.*?^EOT$", notes, re.DOTALL | re.MULTILINE)
     assert step
     assert "modelregistry.weighbridge.dev/mlflow created" in succeeds(api.run("bash", "-c", step[0]))
-    assert "kubectl wait --for=condition=Ready modelregistry/mlflow -n fraud" in notes
+    assert "mlflow" in succeeds(api.kubectl("get", "modelregistries", "-n", "fraud", "-o", "name"))
+    assert 'kubectl wait -n "$NAMESPACE" --for=condition=Ready modelregistry/mlflow' in notes
 
 
 def test_what_people_made_outlives_the_release(api: Api, notes: str) -> None:

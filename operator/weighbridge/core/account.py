@@ -23,6 +23,8 @@ from .stages import HOLDING, entries, standing, target_name
 from .weighing import outcome
 
 State = Literal["Passed", "Waiting", "Blocked"]
+_HOME = "weighbridge-system"
+"""Where the operator is installed, as the pages say."""
 _BY_STATUS: Mapping[str, State] = {"True": "Passed", "Unknown": "Waiting", "False": "Blocked"}
 
 
@@ -65,8 +67,10 @@ def _steps(version: ModelVersion, everyone: Sequence[ModelVersion], jobs: Mappin
         said = find(status.conditions, "Ready")
         yield Step("Deletion", "Waiting", "Deleting", said.message if said else "it is to be deleted", todo=_look(version))
     elif not status.conditions or seen != wanted:
-        text = f"the operator has not looked at generation {wanted} of the spec yet; what follows is of generation {seen}"
-        yield Step("Operator", "Waiting", "NotObserved", text, todo="see that the operator runs, and its log")
+        text = f"the operator has not looked at generation {wanted} of the spec yet; what it tells is of generation {seen}"
+        text = text if status.conditions else "the operator has not looked at it yet"
+        todo = f"see that it runs (`kubectl -n {_HOME} get pods`) and watches namespace {version.metadata.namespace}"
+        yield Step("Operator", "Waiting", "NotObserved", text, todo=todo)
     if suspended(version):
         spec = f'`kubectl -n {version.metadata.namespace} patch mver {named} --type merge -p \'{{"spec":{{"suspend":false}}}}\'`'
         todo = spec if version.spec.suspend else _command(version, "release")

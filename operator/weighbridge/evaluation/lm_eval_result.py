@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_RATIOS = {"acc", "acc_norm", "acc_mutual_info", "acc_bytes", "acc_all", "exact_match", "f1", "em", "pass@1"}
-"""Metrics that lie between 0 and 1 by their names. A task that reports one in percent would clear any bar set for a ratio."""
+from ..core.ratios import OF_LM_EVAL
+
 _NO_FILTER = "none"
 
 
@@ -62,7 +62,7 @@ def _of_task(task: str, values: Mapping[str, Any], results: Mapping[str, Any]) -
                 "n": _count(task, results),
             }
             | ({"stderr": float(stderr)} if _finite(stderr) and float(stderr) >= 0 else {})
-            | ({"unit": "ratio"} if metric in _RATIOS else {})
+            | ({"unit": "ratio"} if metric in OF_LM_EVAL else {})
         )
 
 
@@ -86,7 +86,7 @@ def _count(task: str, results: Mapping[str, Any]) -> int:
 
 
 def _strays(metric: str, value: float) -> bool:
-    return metric in _RATIOS and not 0 <= value <= 1
+    return metric in OF_LM_EVAL and not 0 <= value <= 1
 
 
 def _finite(value: Any) -> bool:

@@ -9,30 +9,26 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path as File
 from typing import Any
 
 from pydantic import ValidationError
 
-from ..api import KINDS, ModelVersion
+from ..api import KINDS
 from ..api.base import API_VERSION, GROUP, Resource
 from ..api.crd import crd
 from ..core.engines import BUILT_IN, Engine
 from ..evaluation.engines import EngineBroken, installed
 from ..terminal import Colour, Page, called, printable
+from .files import Unreadable, texts
 from .meaning import annotated, meant
 from .schema import check, nearest
 from .source import Document, Finding, Path, documents
-from .together import references, workloads
+from .together import identity, references, workloads
 
 _OK, _FOUND, _MISUSED = 0, 1, 2
 _KINDS = {kind.info.kind: kind for kind in KINDS}
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _COLOURS: Mapping[str, Colour] = {"Error": "bad", "Warning": "open", "Note": "faint"}
-
-
-class _Unreadable(Exception):
-    """A file, by its name."""
 
 
 @dataclass
@@ -57,7 +53,12 @@ def add(parser: argparse.ArgumentParser, _command: str) -> None:
         "Checks ModelRegistries, ModelVersions, EvaluationJobs and ModelApprovals in files without a cluster: fields, rules, "
         "engines, references among the files, and what is likely not meant. Exit status: 0 nothing found, 1 found, 2 wrong usage."
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON, any number of documents; - reads standard input")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="YAML or JSON, any number of documents, or a folder with such files; - reads standard input",
+    )
     parser.add_argument("--strict", action="store_true", help="warnings count as findings")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
 
@@ -66,11 +67,8 @@ def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     try:
         found = _objects(options.files, _engines())
-    except _Unreadable as error:
-        sys.stderr.write(f"{called()}: {printable(str(error))} cannot be read\n")
-        return _MISUSED
-    except EngineBroken as error:
-        sys.stderr.write(f"{called()}: {error}\n")
+    except (Unreadable, EngineBroken) as error:
+        sys.stderr.write(f"{called()}: {printable(str(error))}\n")
         return _MISUSED
     said = [(each, finding) for each in found for finding in sorted(each.findings, key=lambda finding: finding.line)]
     count = Counter(finding.severity for _, finding in said)
@@ -103,22 +101,19 @@ def _engines() -> Mapping[str, Engine]:
 
 def _objects(files: Sequence[str], engines: Mapping[str, Engine]) -> list[_Object]:
     found: list[_Object] = []
-    for file in files:
-        try:
-            text = sys.stdin.read() if file == "-" else File(file).read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:  # ValueError: other bytes than text
-            raise _Unreadable(file) from error
-        found += [_object(each) for each in documents("<stdin>" if file == "-" else file, text)]
-    made = [each.made for each in found if each.made is not None]
-    others = [each.document.value for each in found if each.made is None and isinstance(each.document.value, dict)]
-    names = Counter((each.info.kind, each.metadata.namespace, each.metadata.name) for each in made)
+    for file, text in texts(files):
+        found += [_object(each) for each in documents(file, text)]
+    bodies = [each.document.value for each in found if isinstance(each.document.value, dict)]
+    ours = [each for each in bodies if str(each.get("kind")) in _KINDS]
+    names = Counter(identity(each) for each in ours)
     for each in found:
-        if each.made is None:
+        body = each.document.value
+        if not isinstance(body, dict) or str(body.get("kind")) not in _KINDS:
             continue
-        more = [*meant(each.made, engines), *references(each.made, made)]
-        if isinstance(each.made, ModelVersion):
-            more += workloads(each.made, others)
-        if names[each.made.info.kind, each.made.metadata.namespace, each.made.metadata.name] > 1:
+        more = [*references(body, ours), *workloads(body, bodies)]
+        if each.made is not None:
+            more += meant(each.made, engines)
+        if names[identity(body)] > 1:
             more.append(Finding(("metadata", "name"), "Error", "reference", f"there are two of {each.title} in these files"))
         each.findings += [_placed(finding, each.document) for finding in more]
     return found

@@ -12,9 +12,11 @@ from typing import Any
 from ..api import EvaluationJob, ModelVersion, annotations
 from ..api.base import GROUP, Resource
 from ..api.evaluationjob import EvaluationJobSpec, EvaluationTemplate
-from ..api.references import Lineage, ModelPin
+from ..api.gate import GateRule
+from ..api.references import Lineage, ModelPin, ModelReference
 from ..core.engines import Engine, unfit
 from ..core.facts import ModelSnapshot
+from ..core.ratios import is_ratio
 from .schema import nearest
 from .source import Finding, Path
 
@@ -57,8 +59,10 @@ def annotated(body: Mapping[str, Any]) -> Iterator[Finding]:
 def meant(made: Resource, engines: Mapping[str, Engine]) -> Iterator[Finding]:
     """What is wrong with an object that keeps its schema."""
     if isinstance(made, EvaluationJob):
+        yield from _spaced(made.spec.model, ("spec", "model"))
         yield from _evaluated(made.spec, ("spec",), engines)
     if isinstance(made, ModelVersion):
+        yield from _spaced(made.spec.source, ("spec", "source"))
         for index, each in enumerate(made.spec.evaluations):
             place: Path = ("spec", "evaluations", index, "template")
             yield from _evaluated(_asked(each.template, made), place, engines)
@@ -86,6 +90,25 @@ def _evaluated(spec: EvaluationJobSpec, path: Path, engines: Mapping[str, Engine
     yield from _placeholders(served, (*place, "parameters", "servedModel"))
     if not spec.gate:
         yield Finding(path, "Warning", "advice", "without any gate rule the verdict is Inconclusive")
+    for index, rule in enumerate(spec.gate):
+        yield from _scaled(rule, spec.evaluator.engine, (*path, "gate", index))
+
+
+def _scaled(rule: GateRule, engine: str, path: Path) -> Iterator[Finding]:
+    """Bars of ratios that are written in percent, or can be of no use."""
+    ratio = rule.metric is not None and (rule.unit == "ratio" or (rule.unit is None and is_ratio(rule.metric, engine)))
+    for side, bar in (("min", rule.min), ("max", rule.max)):
+        if ratio and bar is not None and bar > 1:
+            hint = f"; {bar:.12g} % is {bar / 100:.12g}" if bar <= 100 else ""
+            yield Finding((*path, side), "Warning", "advice", f"{rule.metric} lies between 0 and 1{hint}")
+
+
+def _spaced(source: ModelReference, path: Path) -> Iterator[Finding]:
+    """White space around a name, which registries take for a part of it."""
+    for field in ("name", "version", "alias", "revision"):
+        text = getattr(source, field)
+        if text is not None and text != text.strip():
+            yield Finding((*path, field), "Warning", "advice", f'"{text}" has white space around it, which counts: leave it out')
 
 
 def _served(version: ModelVersion) -> Iterator[Finding]:

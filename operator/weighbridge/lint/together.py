@@ -1,43 +1,51 @@
 """What objects of the same files say of each other: references that lead nowhere, and workloads that name the model themselves.
 
 A reference to what no file holds is nobody's fault: it may be in the cluster. Only where the files hold such objects, one that is
-missing among them is told.
+missing among them is told. Objects are taken as they are written, as far as they can be read: whoever mends their schema shall not
+have to come back for their references.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..api import EvaluationJob, ModelRegistry, ModelVersion
-from ..api.base import Resource
-from ..api.evaluationjob import EvaluationTemplate
 from ..api.serving import Pointer, Serving
 from .schema import nearest
 from .source import Finding, Path
 
 Body = Mapping[str, Any]
+_REGISTRY, _JOB = ModelRegistry.info.kind, EvaluationJob.info.kind
 
 
-def references(made: Resource, everything: Sequence[Resource]) -> Iterator[Finding]:
+def identity(body: Body) -> tuple[str, str, str]:
+    """Kind, namespace and name; empty where none is written."""
+    return str(body.get("kind") or ""), _namespace(body), _name(body)
+
+
+def references(made: Body, everything: Sequence[Body]) -> Iterator[Finding]:
     """Names of ModelRegistries and EvaluationJobs."""
-    registries = {each.metadata.name: each for each in everything if isinstance(each, ModelRegistry) and _near(each, made)}
-    jobs = {each.metadata.name for each in everything if isinstance(each, EvaluationJob) and _near(each, made)}
+    registries = {_name(each): each for each in everything if each.get("kind") == _REGISTRY and _beside(each, made)}
+    jobs = {_name(each) for each in everything if each.get("kind") == _JOB and _beside(each, made)}
     for path, name, reports in _registries(made):
         found = registries.get(name)
         if registries and found is None:
             text = f"these files hold ModelRegistries, and none is called {name}{nearest(name, registries)}"
             yield Finding(path, "Warning", "reference", text)
-        elif reports and found is not None and found.spec.kind != "mlflow":
+        elif reports and found is not None and _at(found, "spec", "huggingFace") is not None:
             yield Finding(path, "Error", "reference", f"full reports go to MLflow, and {name} is a Hugging Face Hub")
-    if isinstance(made, EvaluationJob) and made.spec.champion is not None and made.spec.champion.name not in jobs:
-        name = made.spec.champion.name
-        if hint := nearest(name, jobs - {made.metadata.name}):
-            yield Finding(("spec", "champion"), "Warning", "reference", f"no EvaluationJob {name} is in these files{hint}")
+    name = _at(made, "spec", "champion", "name")
+    if made.get("kind") != _JOB or not isinstance(name, str) or name in jobs:
+        return
+    if hint := nearest(name, jobs - {_name(made)}):
+        yield Finding(("spec", "champion"), "Warning", "reference", f"no EvaluationJob {name} is in these files{hint}")
 
 
-def workloads(made: ModelVersion, others: Sequence[Body]) -> Iterator[Finding]:
-    """The workloads of the same files that it is to be served by."""
-    for index, entry in enumerate(made.spec.serving):
-        path: Path = ("spec", "serving", index)
+def workloads(made: Body, others: Sequence[Body]) -> Iterator[Finding]:
+    """The workloads of the same files that a ModelVersion is to be served by."""
+    for path, entry in _serving(made):
         found = {_name(each): each for each in others if each.get("kind") == entry.target_ref.kind and _beside(each, made)}
         body = found.get(entry.target_ref.name)
         if body is None:
@@ -97,36 +105,56 @@ def _owned(path: Path, what: str) -> Finding:
     return Finding((*path, "pointer"), "Error", "gitops", text)
 
 
-def _registries(made: Resource) -> Iterator[tuple[Path, str, bool]]:
+def _serving(made: Body) -> Iterator[tuple[Path, Serving]]:
+    """The entries of spec.serving that can be read."""
+    if made.get("kind") != ModelVersion.info.kind:
+        return
+    for path, each in _items(_at(made, "spec", "serving"), ("spec", "serving")):
+        with suppress(ValidationError):
+            yield path, Serving.model_validate(each)
+
+
+def _registries(made: Body) -> Iterator[tuple[Path, str, bool]]:
     """Path, name, and whether reports go there."""
-    if isinstance(made, ModelVersion):
-        yield ("spec", "source", "registryRef"), made.spec.source.registry_ref.name, False
-        for index, each in enumerate(made.spec.evaluations):
-            yield from _of_template(each.template, ("spec", "evaluations", index, "template"))
-    if isinstance(made, EvaluationJob):
-        yield ("spec", "model", "registryRef"), made.spec.model.registry_ref.name, False
-        for index, model in enumerate(made.spec.fallback.models):
-            yield ("spec", "fallback", "models", index), model.registry_ref.name, False
-        yield from _of_template(made.spec, ("spec",))
+    for place in _referring(made):
+        name = _at(made, *place, "registryRef", "name")
+        if isinstance(name, str):
+            yield (*place, "registryRef"), name, place[-1] == "report"
 
 
-def _of_template(template: EvaluationTemplate, path: Path) -> Iterator[tuple[Path, str, bool]]:
-    for index, dataset in enumerate(template.datasets):
-        yield (*path, "datasets", index, "registryRef"), dataset.registry_ref.name, False
-        for number, instead in enumerate(dataset.fallback):
-            yield (*path, "datasets", index, "fallback", number), instead.registry_ref.name, False
-    if template.report is not None:
-        yield (*path, "report", "registryRef"), template.report.registry_ref.name, True
+def _referring(made: Body) -> Iterator[Path]:
+    """What has a registryRef, if it is there."""
+    if made.get("kind") == ModelVersion.info.kind:
+        yield "spec", "source"
+        for path, _ in _items(_at(made, "spec", "evaluations"), ("spec", "evaluations")):
+            yield from _of_template(made, (*path, "template"))
+    elif made.get("kind") == _JOB:
+        yield "spec", "model"
+        yield from (path for path, _ in _items(_at(made, "spec", "fallback", "models"), ("spec", "fallback", "models")))
+        yield from _of_template(made, ("spec",))
 
 
-def _near(one: Resource, other: Resource) -> bool:
+def _of_template(made: Body, path: Path) -> Iterator[Path]:
+    for place, dataset in _items(_at(made, *path, "datasets"), (*path, "datasets")):
+        yield place
+        yield from (instead for instead, _ in _items(dataset.get("fallback"), (*place, "fallback")))
+    yield (*path, "report")
+
+
+def _items(value: Any, path: Path) -> Iterator[tuple[Path, Body]]:
+    """The mappings of a list, each with its path."""
+    if isinstance(value, list):
+        yield from (((*path, index), each) for index, each in enumerate(value) if isinstance(each, dict))
+
+
+def _beside(one: Body, other: Body) -> bool:
     """Whether both can be in one namespace: where none is named, the one they are applied to."""
-    return one.metadata.namespace == other.metadata.namespace or "" in (one.metadata.namespace, other.metadata.namespace)
+    places = _namespace(one), _namespace(other)
+    return places[0] == places[1] or "" in places
 
 
-def _beside(body: Body, made: Resource) -> bool:
-    place = str(_mapping(body.get("metadata")).get("namespace") or "")
-    return place == made.metadata.namespace or "" in (place, made.metadata.namespace)
+def _namespace(body: Body) -> str:
+    return str(_mapping(body.get("metadata")).get("namespace") or "")
 
 
 def _name(body: Body) -> str:
@@ -141,7 +169,10 @@ def _mappings(value: Any) -> list[Body]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _at(body: Any, *path: str) -> Any:
+def _at(body: Any, *path: str | int) -> Any:
     for each in path:
-        body = body.get(each) if isinstance(body, dict) else None
+        if isinstance(each, int):
+            body = body[each] if isinstance(body, list) and each < len(body) else None
+        else:
+            body = body.get(each) if isinstance(body, dict) else None
     return body
