@@ -16,7 +16,7 @@ import yaml
 from e2e.demo.stage import MANIFESTS, MODEL, NAMESPACE, OPERATOR_NAMESPACE, SERVER, Stage
 from e2e.demo.story import CHAPTERS, EVALUATION, ROLLOUT, epilogue
 from e2e.helm import CHART, helm, kubeconfig
-from e2e.kube import ROOT, Kube, condition
+from e2e.kube import ROOT, Kube, Late, condition
 from e2e.prometheus import INTERVAL, RULES, prometheus
 
 INSTALL = ("install", "weighbridge", str(CHART), "--create-namespace", "--wait", "--timeout=180s")
@@ -122,7 +122,12 @@ def test_a_drift_made_by_hand_fires_within_its_for_and_one_scrape(released: Stag
         return any(each["state"] == "firing" and each["labels"]["namespace"] == NAMESPACE for each in mine)
 
     # A scrape, a look at the rules when it begins, and one when its `for` is over.
-    released.kube.until(f"{alert} fires", limit, firing)
+    try:
+        released.kube.until(f"{alert} fires", limit, firing)
+    except Late as late:
+        series = watched.query(f'weighbridge_modelversion_drift{{name="{MODEL}-3"}}[{limit:.0f}s]')
+        seen = {"alerts": watched.alerts(alert), "targets": watched.targets(), "series": series}
+        raise AssertionError(f"{late}; {json.dumps(seen)}") from late
     released.say(f"{alert}: firing {time.monotonic() - told:.1f} s after the drift was told (for: {rule.get('for', '0s')})")
 
 

@@ -155,7 +155,8 @@ async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
         return await typed(*arguments, kubeconfig=await granted(given, everywhere=everywhere), everywhere=alone)
 
     enough = await run(rights)
-    assert "may not" not in enough.out + enough.err
+    # Of this person: on a shared API server the versions of other tests are listed too, and some of them "may not serve".
+    assert "you may not" not in enough.out + enough.err
     # preflight: the registry does not answer. The others: nobody takes the request.
     assert enough.code == (3 if command.startswith(("preflight", "rollback")) else 0), enough.err
     if command.startswith("preflight"):
