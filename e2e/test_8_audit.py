@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.helm import CHART
+from e2e.helm import CHART, helm
 from e2e.kube import ROOT
 from e2e.test_7_delivery import TENANT, TENANTS_OPERATOR
 
@@ -112,9 +112,7 @@ def _requests(begun: float) -> Iterator[Request]:
 
 
 def _granted() -> Iterator[tuple[str, str]]:
-    helm = ROOT / "e2e" / "tools" / "helm"
-    command = [helm, "template", "weighbridge", CHART, "--namespace", "weighbridge-system", "--values", FULL]
-    rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rendered = helm("template", "weighbridge", str(CHART), "--values", str(FULL), namespace="weighbridge-system")
     for body in filter(None, yaml.safe_load_all(rendered)):
         if body["kind"] not in {"ClusterRole", "Role"} or body["metadata"]["name"] not in {"weighbridge", "weighbridge-leader"}:
             continue

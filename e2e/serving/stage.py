@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from e2e.demo.stage import OPERATOR_NAMESPACE
+from e2e.helm import CHART, helm
 from e2e.kube import ROOT, Kube
 from e2e.serving.watch import Body, Watch
 from e2e.serving.workloads import PORT, namespace, registry, version
@@ -66,11 +67,8 @@ class Scene:
 
     def _rendered(self) -> str:
         """The chart with these tests' values."""
-        helm, chart, values = ROOT / "e2e" / "tools" / "helm", ROOT / "charts" / "weighbridge", HERE / "manifests" / "operator.yaml"
-        command = [str(helm), "template", "weighbridge", str(chart), "--namespace", OPERATOR_NAMESPACE]
-        command += ["--no-hooks", "--values", str(values)]
-        rendered: str = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return rendered
+        values = str(HERE / "manifests" / "operator.yaml")
+        return helm("template", "weighbridge", str(CHART), "--no-hooks", "--values", values, namespace=OPERATOR_NAMESPACE)
 
     def apply(self, *bodies: Body) -> None:
         self.kube.run("apply", "--filename", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies}))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from weighbridge.cli import _parser
+from weighbridge.cli.program import _parser
 
 from .elsewhere import ELSEWHERE, elsewhere
 from .ground import INSTALL, Ground

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING
 import yaml
 from pydantic import ValidationError
 
-from .api.base import API_VERSION, LocalRef, ObjectMeta
-from .api.evaluationjob import EvaluationJob
-from .api.modelregistry import HuggingFaceConnection, MlflowConnection, ModelRegistry, ModelRegistrySpec, RegistryKind
-from .api.modelversion import ModelVersion
-from .controllers.ports import ClusterError
-from .registries.addresses import Network
-from .registries.base import RegistryFailed
-from .registries.credentials import Credentials
-from .settings import SettingsError
-from .settings import read as read_settings
+from ..api.base import API_VERSION, LocalRef, ObjectMeta
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelregistry import HuggingFaceConnection, MlflowConnection, ModelRegistry, ModelRegistrySpec, RegistryKind
+from ..api.modelversion import ModelVersion
+from ..controllers.ports import ClusterError
+from ..registries.addresses import Network
+from ..registries.base import RegistryFailed
+from ..registries.credentials import Credentials
+from ..settings import SettingsError
+from ..settings import read as read_settings
 
 if TYPE_CHECKING:
-    from .runtime.cluster import Cluster
-    from .runtime.connection import Connection
+    from ..runtime.cluster import Cluster
+    from ..runtime.connection import Connection
 
 _ANYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _URL = re.compile(r"^https?://[^/?#@ ]+(/[^?#@ ]*)?$")
@@ -142,7 +142,7 @@ class InCluster:
         return Place(registries, credentials, allow, {"in this namespace": f"in namespace {self.namespace}"})
 
     async def _credentials(self, ref: LocalRef | None) -> Credentials | RegistryFailed | None:
-        from .runtime.secrets import Secrets
+        from ..runtime.secrets import Secrets
 
         if ref is None:
             return None
@@ -166,7 +166,7 @@ class InCluster:
 @asynccontextmanager
 async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncIterator[InCluster]:
     """The cluster of the kubeconfig; an empty namespace is the kubeconfig's own. Raises Misused where there is none."""
-    from .runtime.cluster import Cluster
+    from ..runtime.cluster import Cluster
 
     async with connected(namespace, environment) as (connection, place):
         yield InCluster(Cluster(connection), place, environment)
@@ -176,7 +176,7 @@ async def open_cluster(namespace: str, environment: Mapping[str, str]) -> AsyncI
 async def connected(namespace: str, environment: Mapping[str, str]) -> AsyncIterator[tuple["Connection", str]]:
     """A connection to the cluster of the kubeconfig, and the namespace: the one given, or else the kubeconfig's own. Raises Misused
     where there is none."""
-    from .runtime.connection import Connection, Surroundings
+    from ..runtime.connection import Connection, Surroundings
 
     # What the client library has to say of a kubeconfig is said below, in a sentence.
     logging.getLogger("kubernetes").setLevel(logging.ERROR)

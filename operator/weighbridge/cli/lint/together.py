@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..api import EvaluationJob, ModelRegistry, ModelVersion
-from ..api.serving import Pointer, Serving
+from ...api import EvaluationJob, ModelRegistry, ModelVersion
+from ...api.serving import Pointer, Serving
 from .schema import nearest
 from .source import Finding, Path
 

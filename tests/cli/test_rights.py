@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.cli.said import Said, Type
+from tests.cli.stage import Stage, settled
 from tests.conftest import RealServer
-from tests.test_views import Said, Stage, Type, settled, stage, typed  # noqa: F401
 from weighbridge.api.base import API_VERSION, GROUP
 from weighbridge.api.modelversion import FINALIZER
 from weighbridge.runtime.cluster import Cluster
@@ -41,7 +42,7 @@ ARGUMENTS = {
     "let-go -A": ("let-go", "-A", "--settle", "1s"),
 }
 DECISIONS = frozenset({"approve NAME", "reject NAME"})
-"""They need the operator and the admission policy: tests/test_approve.py tries their rights."""
+"""They need the operator and the admission policy: tests/cli/test_approve.py tries their rights."""
 SPEC = {
     "model": {"registryRef": {"name": "mlflow"}, "name": "model", "version": "1"},
     "evaluator": {"engine": "container", "image": "e:1"},
@@ -50,7 +51,7 @@ SPEC = {
 
 
 def documented() -> dict[str, Rights]:
-    text = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
     section = text.split("## Rights", 1)[1].split("##", 1)[0]
     return {
         found[1]: [(resource, verb.strip()) for resource, verbs in RIGHT.findall(found[2]) for verb in verbs.split(",")]
@@ -116,7 +117,7 @@ async def _in_force(connection: Connection, who: str, attributes: dict[str, str]
 
 
 @pytest.fixture
-async def furnished(stage: Stage, connection: Connection, namespace: str, tmp_path: Path) -> Path:  # noqa: F811
+async def furnished(stage: Stage, connection: Connection, namespace: str, tmp_path: Path) -> Path:
     """A namespace with all that the commands look at; the path of a file to check."""
     await stage.bring(settled("1"))
     cluster = Cluster(connection)
@@ -138,10 +139,10 @@ async def furnished(stage: Stage, connection: Connection, namespace: str, tmp_pa
 @pytest.mark.parametrize("command", sorted(ARGUMENTS))
 async def test_the_rights_in_the_table_are_enough_and_each_is_needed(
     command: str,
-    typed: Type,  # noqa: F811
+    typed: Type,
     granted: Callable[..., Awaitable[Path]],
     furnished: Path,
-    stage: Stage,  # noqa: F811
+    stage: Stage,
 ) -> None:
     rights, everywhere = documented()[command], command.endswith(" -A")
     arguments = [str(furnished) if each == "FILE" else each for each in ARGUMENTS[command]]

@@ -13,15 +13,15 @@ from urllib.parse import quote
 import yaml
 from pydantic import ValidationError
 
-from .api.base import API_VERSION, GROUP
-from .api.evaluationjob import EvaluationJob
-from .api.modelversion import ModelVersion
-from .controllers.ports import ClusterError
+from ..api.base import API_VERSION, GROUP
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelversion import ModelVersion
+from ..controllers.ports import ClusterError
 from .places import CannotTell, Misused, told
 from .terminal import printable
 
 if TYPE_CHECKING:
-    from .runtime.connection import Connection
+    from ..runtime.connection import Connection
 
 KIND, PLURAL = ModelVersion.info.kind, ModelVersion.info.plural
 _FIELD_MANAGER = "weighbridge-cli"
@@ -37,7 +37,10 @@ class Desk:
     """One ModelVersion, with the rights of whoever types."""
 
     def __init__(self, connection: "Connection", namespace: str, name: str, environment: Mapping[str, str]) -> None:
-        self._connection, self.namespace, self.name, self._environment = connection, namespace, name, environment
+        from ..runtime.cluster import Cluster
+
+        self.namespace, self.name, self.cluster = namespace, name, Cluster(connection)
+        self._connection, self._environment = connection, environment
 
     async def annotate(self, annotations: Mapping[str, str | None]) -> ModelVersion:
         """The version as it is then; None takes an annotation away. Raises Misused, Refused, CannotTell."""
@@ -84,29 +87,23 @@ class Desk:
         return found, ""
 
     async def _get(self, kind: str, name: str) -> Mapping[str, Any] | None:
-        from .runtime.cluster import Cluster
-
         try:
-            return await Cluster(self._connection).get(API_VERSION, kind, self.namespace, name)
+            return await self.cluster.get(API_VERSION, kind, self.namespace, name)
         except ClusterError as error:
             raise self._told(error, "get", kind) from error
 
     async def versions(self) -> tuple[ModelVersion, ...]:
         """All readable versions of the namespace. Raises Misused, Refused, CannotTell."""
-        from .runtime.cluster import Cluster
-
         try:
-            bodies = await Cluster(self._connection).list(API_VERSION, KIND, self.namespace, {})
+            bodies = await self.cluster.list(API_VERSION, KIND, self.namespace, {})
         except ClusterError as error:
             raise self._told(error, "list") from error
         return tuple(each for each in map(_read, bodies) if each is not None)
 
     async def everywhere(self) -> tuple[ModelVersion, ...]:
         """All readable versions of the cluster. Raises Misused, Refused, CannotTell."""
-        from .runtime.cluster import Cluster
-
         try:
-            pages = [page async for page in Cluster(self._connection).pages(API_VERSION, KIND, None)]
+            pages = [page async for page in self.cluster.pages(API_VERSION, KIND, None)]
         except ClusterError as error:
             if error.reason == "Forbidden":
                 text = "you may not list ModelVersions in all namespaces: name one with -n, or ask for a ClusterRole"

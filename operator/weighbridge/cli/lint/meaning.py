@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..api import EvaluationJob, ModelVersion, annotations
-from ..api.base import GROUP, Resource
-from ..api.evaluationjob import EvaluationJobSpec, EvaluationTemplate
-from ..api.gate import GateRule
-from ..api.references import Lineage, ModelPin, ModelReference
-from ..core.engines import Engine, unfit
-from ..core.facts import ModelSnapshot
-from ..core.ratios import is_ratio
+from ...api import EvaluationJob, ModelVersion, annotations
+from ...api.base import GROUP, Resource
+from ...api.evaluationjob import EvaluationJobSpec, EvaluationTemplate
+from ...api.gate import GateRule
+from ...api.references import Lineage, ModelPin, ModelReference
+from ...core.engines import Engine, unfit
+from ...core.facts import ModelSnapshot
+from ...core.ratios import is_ratio
 from .schema import nearest
 from .source import Finding, Path
 

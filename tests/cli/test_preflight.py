@@ -7,13 +7,13 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.cli.said import Said as Told
 from tests.conftest import RealServer
 from tests.registries.hubserver import DATASETS, MODELS, Hub, Server, serving
 from tests.registries.mlflowserver import MlflowServer, running
@@ -28,16 +28,7 @@ WEIGHTS = struct.pack("<Q", 8) + b"{}      " + b"x" * 4096
 DEAD = "http://127.0.0.1:9"
 
 
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return dict(json.loads(self.out))
-
+class Said(Told):
     @property
     def checks(self) -> dict[str, str]:
         """Reason by name of the check."""

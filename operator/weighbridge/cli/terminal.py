@@ -48,6 +48,10 @@ class Page:
         self._colours = terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
         self._width = os.get_terminal_size(self._stream.fileno()).columns if terminal else 0
 
+    def paragraph(self, text: str) -> None:
+        """A text that nothing is cut from; the caller made it printable."""
+        self._stream.write(f"{text}\n")
+
     def line(self, text: str, colour: Colour = "none") -> None:
         """One line; what others wrote into it cannot move the cursor."""
         text = printable(text)

@@ -3,37 +3,25 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.said import Type
 from tests.conftest import RealServer
 from tests.core.things import START, pin
 from weighbridge.api import ModelVersion
 from weighbridge.api.annotations import HOLD, REQUESTED_BY, RETRY, ROLLBACK
 from weighbridge.api.base import API_VERSION
-from weighbridge.cli import main
 from weighbridge.core.requests import follow
 from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection
 
 TARGET = "Deployment/server"
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return dict(json.loads(self.out))
 
 
 class Place:
@@ -106,28 +94,6 @@ def _condition(kind: str, status: str, reason: str = "Known", message: str = "")
 @pytest.fixture
 def place(api_server: RealServer, connection: Connection, namespace: str) -> Place:
     return Place(api_server, connection, namespace)
-
-
-Type = Callable[..., Awaitable[Said]]
-
-
-@pytest.fixture
-def typed(api_server: RealServer, namespace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Types a command in a terminal with an administrator's kubeconfig, for the test's namespace."""
-    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
-
-    async def typed(*arguments: str, kubeconfig: Path | None = None) -> Said:
-        if kubeconfig is not None:
-            monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        capsys.readouterr()
-        try:
-            code = await asyncio.to_thread(main, [*arguments, "-n", namespace])
-        except SystemExit as error:  # argparse
-            code = int(error.code or 0)
-        told = capsys.readouterr()
-        return Said(code, told.out, told.err)
-
-    return typed
 
 
 @asynccontextmanager
@@ -237,8 +203,8 @@ async def test_a_request_that_nobody_takes_is_told(place: Place, typed: Type) ->
     await place.report(new, where)
     said = await typed(*rollback(new, "--timeout", "1s"))
     assert said.code == 3
-    assert "the operator has not taken the request yet (Suspended: the operator is told to change nothing?[2J)" in said.out
-    assert "the request stays" in said.out
+    assert "the operator has not taken the request yet (Suspended: the operator is told to change nothing?[2J)" in said.err
+    assert "the request stays" in said.err
 
 
 async def test_a_rollback_of_what_is_on_hold_waits_and_says_so(place: Place, typed: Type) -> None:
@@ -308,7 +274,7 @@ async def test_a_name_that_is_not_there_gets_those_that_are(place: Place, typed:
         (("hold", "fraud-7", "--reason", "a\nb"), "--reason takes one line"),
         (("rollback", "fraud-7", "--reason", "x" * 501), "--reason takes one line of at most 500"),
         (("rollback", "fraud-7", "--reason", "x", "--by", "a\x1b"), "--by takes one line"),
-        (("rollback", "fraud-7", "--reason", "x", "--timeout", "long"), "write a duration such as 60s"),
+        (("rollback", "fraud-7", "--reason", "x", "--timeout", "long"), "write a duration such as 30s"),
         (("rollback", "mver/", "--reason", "x"), "NAME is the name of a ModelVersion"),
         (("retry", "deployment/x"), "NAME is the name of a ModelVersion"),
         (("release", "../x"), "NAME is the name of a ModelVersion"),

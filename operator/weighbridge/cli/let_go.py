@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .api.base import API_VERSION, GROUP, seconds
-from .api.modelversion import FINALIZER, ModelVersion
-from .controllers.ports import ClusterError
+from ..api.base import API_VERSION, GROUP
+from ..api.modelversion import FINALIZER, ModelVersion
+from ..controllers.ports import ClusterError
+from ..runtime.cluster import Cluster
+from ..runtime.refusal import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from .answers import DONE, REFUSED, UNKNOWN, complain, duration
 from .places import CannotTell, Misused, connected, told
-from .runtime.cluster import Cluster
-from .runtime.refusal import Conflict, Forbidden, Invalid, NotFound, Unavailable
 
-_DONE, _REFUSED, _MISUSED, _UNKNOWN = 0, 1, 2, 3
 _KIND, _PLURAL = ModelVersion.info.kind, ModelVersion.info.plural
 _LOOK = 1.0
 """Seconds between two looks."""
@@ -58,20 +58,20 @@ def add(parser: argparse.ArgumentParser, _: str) -> None:
 def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
     try:
-        settle, patience = _seconds("--settle", options.settle), _seconds("--timeout", options.timeout)
+        settle, patience = duration("--settle", options.settle), duration("--timeout", options.timeout)
         look, ours = asyncio.run(_run(options, settle, patience))
     except Misused as error:
-        return _tell(_MISUSED, str(error))
+        return complain(str(error))
     except CannotTell as error:
-        return _tell(_UNKNOWN, str(error))
+        return complain(str(error), UNKNOWN)
     if look.refused:
         name, why = min(look.refused.items())
-        return _tell(_REFUSED, f"{len(look.refused)} ModelVersions could not be let go of; {name}: {why}")
+        return complain(f"{len(look.refused)} ModelVersions could not be let go of; {name}: {why}", REFUSED)
     if look.held:
         who = "an operator still works there: uninstall it first, or leave them to it"
-        return _tell(_UNKNOWN, f"ModelVersions are taken back again and again ({_few(look.held)}); {who}")
+        return complain(f"ModelVersions are taken back again and again ({_few(look.held)}); {who}", UNKNOWN)
     sys.stdout.write(f"let go of {ours} ModelVersions, of {look.versions} there are; what they serve stays as it is\n")
-    return _DONE
+    return DONE
 
 
 async def _run(options: argparse.Namespace, settle: float, patience: float) -> tuple[Look, int]:
@@ -145,15 +145,3 @@ async def _let_go_of(cluster: Cluster, metadata: dict[str, Any], look: Look, our
 def _few(names: set[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(sorted(names)[:_NAMED]) + more
-
-
-def _seconds(flag: str, text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise Misused(f'{flag}="{text}" cannot be used: write a duration such as 30s or 2m') from error
-
-
-def _tell(code: int, text: str) -> int:
-    sys.stderr.write(f"weighbridge: {text}\n")
-    return code

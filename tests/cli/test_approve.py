@@ -11,9 +11,9 @@ import yaml
 
 from tests.apiserver import ApiServer, Identity
 from tests.chart.conftest import ROOT
+from tests.cli.test_rights import DECISIONS, Rights, documented
 from tests.conftest import _install
 from tests.runtime.stage import Stage, condition, operating, pin, uri, version_spec, workload
-from tests.test_cli_rights import DECISIONS, Rights, documented
 from weighbridge.api.base import API_VERSION
 from weighbridge.cli import main
 from weighbridge.runtime.cluster import Cluster

@@ -7,36 +7,29 @@ the operator whether it counts. Its name follows from the decision, so that typi
 import argparse
 import asyncio
 import hashlib
-import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from .api.base import API_VERSION, GROUP, Condition
-from .api.modelapproval import ModelApproval
-from .api.modelversion import ModelVersion
-from .api.versionstatus import ApprovalsState
-from .controllers.ports import ClusterError
-from .core.conditions import find
+from ..api.base import API_VERSION, GROUP, Condition
+from ..api.modelapproval import ModelApproval
+from ..api.modelversion import ModelVersion
+from ..api.versionstatus import ApprovalsState
+from ..controllers.ports import ClusterError
+from ..core.conditions import find
+from ..runtime.clock import now
+from . import answers
+from .answers import DONE, ENDS, REFUSED, UNKNOWN, Answer, one_line
 from .desk import Desk, Refused
-from .places import CannotTell, Misused, connected
-from .requests import bare, line
-from .runtime.clock import now
+from .places import CannotTell, Misused
 from .terminal import printable
 
-if TYPE_CHECKING:
-    from .runtime.cluster import Cluster
-
-_DONE, _REFUSED, _MISUSED, _UNKNOWN = 0, 1, 2, 3
-_ENDS = "Exit status: 0 done, 1 refused, 3 cannot be told now, 2 wrong usage."
 _DESCRIPTIONS: Mapping[str, str] = {
     "approve": "Shows content, verdicts and scores of a version that waits for people, approves it in your name, and says whether "
-    f"that counts. {_ENDS}",
-    "reject": f"Rejects a version in your name: it may not serve. {_ENDS}",
+    f"that counts. {ENDS}",
+    "reject": f"Rejects a version in your name: it may not serve. {ENDS}",
 }
 _PLURAL = ModelApproval.info.plural
 _LONGEST_STEM = 200
@@ -45,79 +38,50 @@ _LOOK, _LOOKS = 0.2, 50
 """Seconds between two looks at whether the operator counts the decision, and how many."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    code: int
-    result: str
-    """One stable word: the operator's own reason, where it gave one."""
-    message: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
 def add(parser: argparse.ArgumentParser, command: str) -> None:
     """What one of the commands takes."""
     parser.description = _DESCRIPTIONS[command]
-    parser.add_argument("name", metavar="NAME", help="name of the ModelVersion; mver/NAME will do")
-    parser.add_argument("-n", "--namespace", metavar="NS", help="namespace (default: the kubeconfig's)")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the answer (default: text)")
+    answers.add_version(parser)
     reject = command == "reject"
     parser.add_argument("--comment", metavar="TEXT", required=reject, help="why; kept in the ModelApproval" if reject else "why")
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs one of the two commands; the exit code."""
-    try:
-        answer = asyncio.run(_answer(options))
-    except Misused as error:
-        sys.stderr.write(f"weighbridge: {error}\n")
-        return _MISUSED
-    except Refused as error:
-        answer = _Answer(_REFUSED, "Refused", str(error))
-    except CannotTell as error:
-        answer = _Answer(_UNKNOWN, error.reason, str(error))
-    if options.output == "json":
-        document = {"modelVersion": bare(options.name), "result": answer.result, "message": answer.message, **answer.details}
-        sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    else:
-        (sys.stdout if answer.code == _DONE else sys.stderr).write(f"weighbridge: {answer.message}\n")
-    return answer.code
+    return answers.run(options, lambda desk: _decide(desk, options))
 
 
-async def _answer(options: argparse.Namespace) -> _Answer:
-    name, comment = bare(options.name), line("--comment", options.comment or "")
+async def _decide(desk: Desk, options: argparse.Namespace) -> Answer:
+    comment, about = one_line("--comment", options.comment or ""), {"modelVersion": desk.name, "namespace": desk.namespace}
     decision = "Approve" if options.command == "approve" else "Reject"
     if decision == "Reject" and not comment:
         raise Misused('say why, for those who read it later: --comment "wrong on new customers"')
-    async with connected(options.namespace or "", os.environ) as (connection, namespace):
-        from .runtime.cluster import Cluster
-
-        desk, cluster = Desk(connection, namespace, name, os.environ), Cluster(connection)
-        version = await desk.version()
-        state = version.status.approvals
-        if state is None or state.stage is None:
-            text = f"nobody is asked to approve {name} in stage {version.spec.stage} (spec.approvals)"
-            if decision == "Reject":
-                text += f'; to take its targets away: weighbridge rollback {name} -n {namespace} --reason "{comment}"'
-            return _Answer(_REFUSED, "NotRequired", text)
-        if not state.subject_hash:
-            evaluated = find(version.status.conditions, "Evaluated")
-            why = f": {printable(evaluated.message)}" if evaluated is not None else ""
-            return _Answer(_REFUSED, "NotEvaluated", f"{name} has not passed its evaluations, so there is nothing to decide{why}")
-        if options.output == "text":
-            sys.stdout.writelines(f"{each}\n" for each in _shown(version, state))
-            sys.stdout.flush()
-        user = await desk.known_user()
-        if not user:
-            raise CannotTell("Unauthorized", "the API server does not say who you are (kubectl auth whoami)")
-        against = state.rejected_by if decision == "Approve" else state.approved_by
-        taken_back = next((each for each in against if each.approver == user), None)
-        if taken_back is not None and abs((now() - taken_back.at).total_seconds()) < _SECOND * 2:
-            await asyncio.sleep(_SECOND)  # times are whole seconds, and of two decisions of one the rejection counts
-        manifest = _manifest(
-            version, state, decision, user, comment=comment, taken_back=taken_back.name if taken_back is not None else ""
-        )
-        await _create(cluster, manifest)
-        return await _counted(cluster, desk, manifest["metadata"]["name"])
+    version = await desk.version()
+    state = version.status.approvals
+    if state is None or state.stage is None:
+        text = f"nobody is asked to approve {desk.name} in stage {version.spec.stage} (spec.approvals)"
+        if decision == "Reject":
+            text += f'; to take its targets away: weighbridge rollback {desk.name} -n {desk.namespace} --reason "{comment}"'
+        return Answer(REFUSED, "NotRequired", text, about)
+    if not state.subject_hash:
+        evaluated = find(version.status.conditions, "Evaluated")
+        why = f": {printable(evaluated.message)}" if evaluated is not None else ""
+        text = f"{desk.name} has not passed its evaluations, so there is nothing to decide{why}"
+        return Answer(REFUSED, "NotEvaluated", text, about)
+    if options.output == "text":
+        sys.stdout.writelines(f"{each}\n" for each in _shown(version, state))
+        sys.stdout.flush()
+    user = await desk.known_user()
+    if not user:
+        raise CannotTell("Unauthorized", "the API server does not say who you are (kubectl auth whoami)")
+    against = state.rejected_by if decision == "Approve" else state.approved_by
+    taken_back = next((each for each in against if each.approver == user), None)
+    if taken_back is not None and abs((now() - taken_back.at).total_seconds()) < _SECOND * 2:
+        await asyncio.sleep(_SECOND)  # times are whole seconds, and of two decisions of one the rejection counts
+    before = taken_back.name if taken_back is not None else ""
+    manifest = _manifest(version, state, decision, user, comment=comment, taken_back=before)
+    await _create(desk, manifest)
+    return await _counted(desk, manifest["metadata"]["name"], about)
 
 
 def _shown(version: ModelVersion, state: ApprovalsState) -> Iterator[str]:
@@ -154,11 +118,11 @@ def _manifest(
     return {"apiVersion": API_VERSION, "kind": ModelApproval.info.kind, "metadata": metadata, "spec": spec}
 
 
-async def _create(cluster: "Cluster", manifest: Mapping[str, Any]) -> None:
+async def _create(desk: Desk, manifest: Mapping[str, Any]) -> None:
     """One that is there already is success. Raises Misused, Refused, CannotTell."""
-    namespace = manifest["metadata"]["namespace"]
+    namespace = desk.namespace
     try:
-        await cluster.create(manifest)
+        await desk.cluster.create(manifest)
     except ClusterError as error:
         match error.reason:
             case "AlreadyExists":
@@ -173,23 +137,23 @@ async def _create(cluster: "Cluster", manifest: Mapping[str, Any]) -> None:
         raise CannotTell(error.reason, error.public) from error
 
 
-async def _counted(cluster: "Cluster", desk: Desk, name: str) -> _Answer:
+async def _counted(desk: Desk, name: str, about: Mapping[str, str]) -> Answer:
     """What the operator makes of the decision, once it has looked."""
     said: Condition | None = None
     approval: ModelApproval | None = None
     for _ in range(_LOOKS):
-        approval = await _read(cluster, desk.namespace, name)
+        approval = await _read(desk, name)
         said = find(approval.status.conditions, "Ready") if approval is not None else None
         if said is not None and said.reason != "NotObserved":
             break
         await asyncio.sleep(_LOOK)
-    details = {"namespace": desk.namespace, "modelApproval": name}
+    details = {**about, "modelApproval": name}
     if approval is None or said is None or said.reason == "NotObserved":
         text = f"{name} is recorded; the operator has not counted it yet: kubectl -n {desk.namespace} get mappr {name}"
-        return _Answer(_UNKNOWN, "NotObserved", text, details)
+        return Answer(UNKNOWN, "NotObserved", text, details)
     details["approver"] = approval.spec.approver
     if not approval.status.counted:
-        return _Answer(_REFUSED, said.reason, f"{name} is recorded and does not count: {printable(said.message)}", details)
+        return Answer(REFUSED, said.reason, f"{name} is recorded and does not count: {printable(said.message)}", details)
     version = await desk.version()
     state, approved = version.status.approvals or ApprovalsState(), find(version.status.conditions, "Approved")
     counts = {
@@ -199,17 +163,17 @@ async def _counted(cluster: "Cluster", desk: Desk, name: str) -> _Answer:
     }
     text = f"{printable(approval.spec.approver)}: {printable(said.message)}"
     so_far = f"\n  {approved.reason}: {printable(approved.message)}" if approved is not None else ""
-    return _Answer(_DONE, "Counted", f"{text}{so_far}", {**details, **counts})
+    return Answer(DONE, "Counted", f"{text}{so_far}", {**details, **counts})
 
 
-async def _read(cluster: "Cluster", namespace: str, name: str) -> ModelApproval | None:
+async def _read(desk: Desk, name: str) -> ModelApproval | None:
     try:
-        body = await cluster.get(API_VERSION, ModelApproval.info.kind, namespace, name)
+        body = await desk.cluster.get(API_VERSION, ModelApproval.info.kind, desk.namespace, name)
         return ModelApproval.model_validate(body) if body is not None else None
     except ClusterError as error:
         why = error.public
         if error.reason == "Forbidden":
-            why = f"you may not get ModelApprovals in namespace {namespace}: ask for the right to get {_PLURAL}.{GROUP}"
+            why = f"you may not get ModelApprovals in namespace {desk.namespace}: ask for the right to get {_PLURAL}.{GROUP}"
         raise CannotTell(error.reason, f"{name} is recorded; whether it counts cannot be read: {why}") from error
     except ValidationError as error:
         raise CannotTell("InvalidSpec", f"{name} is recorded; this program is older than the CRDs and cannot read it") from error

@@ -13,19 +13,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..api import KINDS
-from ..api.base import API_VERSION, GROUP, Resource
-from ..api.crd import crd
-from ..core.engines import BUILT_IN, Engine
-from ..evaluation.engines import EngineBroken, installed
-from ..terminal import Colour, Page, called, printable
+from ...api import KINDS
+from ...api.base import API_VERSION, GROUP, Resource
+from ...api.crd import crd
+from ...core.engines import BUILT_IN, Engine
+from ...evaluation.engines import EngineBroken, installed
+from ..answers import DONE, REFUSED, complain
+from ..terminal import Colour, Page, printable
 from .files import Unreadable, texts
 from .meaning import annotated, meant
 from .schema import check, nearest
 from .source import Document, Finding, Path, documents
 from .together import identity, references, workloads
 
-_OK, _FOUND, _MISUSED = 0, 1, 2
 _KINDS = {kind.info.kind: kind for kind in KINDS}
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _COLOURS: Mapping[str, Colour] = {"Error": "bad", "Warning": "open", "Note": "faint"}
@@ -68,8 +68,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         found = _objects(options.files, _engines())
     except (Unreadable, EngineBroken) as error:
-        sys.stderr.write(f"{called()}: {printable(str(error))}\n")
-        return _MISUSED
+        return complain(printable(str(error)))
     said = [(each, finding) for each in found for finding in sorted(each.findings, key=lambda finding: finding.line)]
     count = Counter(finding.severity for _, finding in said)
     failed = bool(count["Error"] or (options.strict and count["Warning"]))
@@ -87,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
                 f"{where}: {finding.severity.lower()}: {title}{field}{finding.message} [{finding.rule}]", _COLOURS[finding.severity]
             )
         page.line(f"{checked} checked: {count['Error']} errors, {count['Warning']} warnings")
-    return _FOUND if failed else _OK
+    return REFUSED if failed else DONE
 
 
 def shown(path: Path) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .api.evaluationjob import Check
-from .api.references import DatasetPin, ModelPin
-from .core.preflight import Examination
+from ..api.evaluationjob import Check
+from ..api.references import DatasetPin, ModelPin
+from ..core.preflight import Examination
 from .terminal import printable
 
 _RESULTS = {"Passed": "passed", "Failed": "FAILED", "Waiting": "waits "}

@@ -141,4 +141,4 @@ def test_a_broken_engine_stops_the_start_with_a_sentence(tmp_path: Path) -> None
 
 
 def _source() -> str:
-    return str(Path(__file__).parent.parent / "operator")
+    return str(Path(__file__).parents[2] / "operator")

@@ -5,16 +5,16 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import views
-from .api.evaluationjob import EvaluationJob
-from .api.modelversion import ModelVersion
-from .core.conditions import find
-from .core.policy import words
-from .core.weighing import shown as in_words
+from ..api.evaluationjob import EvaluationJob
+from ..api.modelversion import ModelVersion
+from ..core.conditions import find
+from ..core.policy import words
+from ..core.weighing import shown as in_words
+from . import answers
+from .answers import DONE, View
 from .desk import Desk
 from .places import Misused
 from .terminal import Colour, Page, called
-from .views import DONE, View
 
 _COLOURS: Mapping[str, Colour] = {
     **dict.fromkeys(("Passed", "Serving", "True"), "good"),
@@ -31,24 +31,24 @@ def add(parser: argparse.ArgumentParser, _command: str) -> None:
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of one ModelVersion; mver/NAME will do")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="versions of all namespaces")
-    views.add(parser)
+    answers.add_form(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
 
-    async def look(desk: Desk, namespace: str) -> View:
+    async def look(desk: Desk) -> View:
         if options.all_namespaces and (options.name or options.namespace):
             raise Misused("-A shows all namespaces: leave out NAME and -n")
         if not options.name:
-            return _many(await (desk.everywhere() if options.all_namespaces else desk.versions()), namespace, options)
+            return _many(await (desk.everywhere() if options.all_namespaces else desk.versions()), desk.namespace, options)
         version = await desk.version()
         jobs, trouble = await desk.evaluations(state.job for state in version.status.evaluations)
         notes = [trouble] if trouble else []
         shown = [_version(version, jobs)]
         return View(DONE, {"versions": shown, "notes": notes}, lambda page: _print(page, shown, notes, full=True))
 
-    return views.run(options, options.name or "", look)
+    return answers.run(options, look)
 
 
 def _many(versions: Sequence[ModelVersion], namespace: str, options: argparse.Namespace) -> View:

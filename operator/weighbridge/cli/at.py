@@ -1,18 +1,16 @@
 """`weighbridge at`: what served at a time, and why, as far as anybody still knows. Must not write anything."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from . import views
-from .core.past import Answer, Served, served_at, when
+from ..core.past import Answer, Served, served_at, when
+from ..runtime.clock import now
+from .answers import DONE, UNKNOWN, View, add_form, bare, complain, run
 from .desk import Desk
 from .places import Misused
-from .runtime.clock import now
 from .terminal import Page, called
-from .views import DONE, MISUSED, UNKNOWN, View
 
 _SAID = {
     "Proved": "proved to serve",
@@ -32,7 +30,7 @@ def add(parser: argparse.ArgumentParser, _command: str) -> None:
         "time", metavar="TIME", help="2026-01-31T02:10:00Z (without a zone: UTC), or how long ago: -2h, '90m ago', -3d"
     )
     parser.add_argument("what", nargs="?", metavar="TARGET|NAME", help="Deployment/scores, or the name of a ModelVersion")
-    views.add(parser)
+    add_form(parser)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -41,19 +39,18 @@ def main(options: argparse.Namespace) -> int:
         time = when(options.time, now())
     except (ValueError, OverflowError):
         text = f'"{options.time.strip()}" is no time: write 2026-01-31T02:10:00Z, or how long ago: -2h, "90m ago", -3d'
-        sys.stderr.write(f"{called()}: {text}\n")
-        return MISUSED
+        return complain(text)
     wanted: str = options.what or ""
 
-    async def look(desk: Desk, namespace: str) -> View:
+    async def look(desk: Desk) -> View:
         if time > now():
             raise Misused(f"{time:%Y-%m-%dT%H:%M:%SZ} is not over: `{called()} status` tells what serves now")
-        found = _chosen(served_at(time, await desk.versions()), wanted, namespace)
-        document = {"at": _stamp(time), "namespace": namespace, "targets": [_target(each) for each in found]}
+        found = _chosen(served_at(time, await desk.versions()), wanted, desk.namespace)
+        document = {"at": _stamp(time), "namespace": desk.namespace, "targets": [_target(each) for each in found]}
         code = DONE if all(len(each.served) == 1 and not each.gaps for each in found) else UNKNOWN
         return View(code, document, lambda page: _print(page, time, found))
 
-    return views.run(options, "", look)
+    return run(options, look)
 
 
 def _chosen(answers: Sequence[Answer], wanted: str, namespace: str) -> list[Answer]:
@@ -66,7 +63,7 @@ def _chosen(answers: Sequence[Answer], wanted: str, namespace: str) -> list[Answ
         raise Misused(f"no ModelVersion claims {wanted}; there are {', '.join(each.target for each in answers)}")
     if found:
         return found
-    name = views.bare(wanted)
+    name = bare(wanted)
     mine = [Answer(each.target, kept, each.gaps) for each in answers if (kept := _of(each, name))]
     return mine or [Answer(each.target, (), (f"{name} is not known to have served it then", *each.gaps)) for each in answers]
 

@@ -16,25 +16,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .api.evaluationjob import EvaluationJob, EvaluationJobSpec
-from .api.modelregistry import ModelRegistry
-from .api.modelversion import ModelVersion
-from .api.references import DatasetPin, DatasetReference, ModelReference
-from .core.checks import Asked, registry_checks, subject_checks
-from .core.engines import Engine
-from .core.facts import Absent, Fact, Failed, Known, ModelSnapshot
-from .core.preflight import Examination, examine
-from .core.subjects import Reference, Subject, ask, registry_names, registry_not_found, subjects
-from .evaluation.engines import EngineBroken, installed
+from ..api.evaluationjob import EvaluationJob, EvaluationJobSpec
+from ..api.modelregistry import ModelRegistry
+from ..api.modelversion import ModelVersion
+from ..api.references import DatasetPin, DatasetReference, ModelReference
+from ..core.checks import Asked, registry_checks, subject_checks
+from ..core.engines import Engine
+from ..core.facts import Absent, Fact, Failed, Known, ModelSnapshot
+from ..core.preflight import Examination, examine
+from ..core.subjects import Reference, Subject, ask, registry_names, registry_not_found, subjects
+from ..evaluation.engines import EngineBroken, installed
+from ..registries.base import Registry, RegistryAbsent, RegistryFailed
+from ..registries.connections import connect
+from ..registries.discretion import Discretion
+from ..registries.written import FORMS, kind_of, read
+from .answers import DONE, REFUSED, UNKNOWN, complain
 from .places import CannotTell, Misused, Place, of_environment, open_cluster, written
 from .preflight_answer import Told, as_json, as_text
-from .registries.base import Registry, RegistryAbsent, RegistryFailed
-from .registries.connections import connect
-from .registries.discretion import Discretion
-from .registries.written import FORMS, kind_of, read
 
-_CODES = {"Available": 0, "Refused": 1, "Waiting": 3}
-_MISUSED = 2
+_CODES = {"Available": DONE, "Refused": REFUSED, "Waiting": UNKNOWN}
 _STORED = ("evaluationjob/", "evaluationjobs/", "evaljob/")
 Given: TypeAlias = EvaluationJob | ModelVersion
 Question: TypeAlias = Callable[[Reference], Fact[Any]]
@@ -72,8 +72,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         told = _told(options)
     except (Misused, EngineBroken) as error:
-        sys.stderr.write(f"weighbridge: {error}\n")
-        return _MISUSED
+        return complain(str(error))
     except CannotTell as error:
         told = Told(Examination((), "Waiting", error.reason, str(error)))
     sys.stdout.write(as_json(told) if options.output == "json" else as_text(told))

@@ -4,14 +4,14 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import views
-from .api.modelversion import ModelVersion
-from .core.account import State, Step, account, keeps_back
-from .core.conditions import find
+from ..api.modelversion import ModelVersion
+from ..core.account import State, Step, account, keeps_back
+from ..core.conditions import find
+from . import answers
+from .answers import DONE, REFUSED, UNKNOWN, View
 from .desk import Desk
 from .places import CannotTell
 from .terminal import Colour, Page, called
-from .views import DONE, NO, UNKNOWN, View
 
 _WORDS: Mapping[State, tuple[str, Colour]] = {
     "Passed": ("passed", "good"),
@@ -27,16 +27,15 @@ def add(parser: argparse.ArgumentParser, _command: str) -> None:
         "it back, and what to do then. Exit status: 0 nothing keeps it back, 1 something does until it is changed, "
         "3 it is on its way or cannot be told now, 2 wrong usage."
     )
-    parser.add_argument("name", metavar="NAME", help="name of the ModelVersion; mver/NAME will do")
-    views.add(parser)
+    answers.add_version(parser)
 
 
 def main(options: argparse.Namespace) -> int:
     """Runs the command; the exit code."""
-    return views.run(options, options.name or "-", _look)
+    return answers.run(options, _look)
 
 
-async def _look(desk: Desk, namespace: str) -> View:
+async def _look(desk: Desk) -> View:
     version, notes = await desk.version(), list[str]()
     others: tuple[ModelVersion, ...] = ()
     try:
@@ -47,10 +46,10 @@ async def _look(desk: Desk, namespace: str) -> View:
     notes += [trouble] if trouble else []
     steps = account(version, others, jobs)
     last = keeps_back(steps)
-    code = DONE if last is None else NO if last.state == "Blocked" else UNKNOWN
+    code = DONE if last is None else REFUSED if last.state == "Blocked" else UNKNOWN
     document = {
         "modelVersion": desk.name,
-        "namespace": namespace,
+        "namespace": desk.namespace,
         "phase": version.status.phase,
         "steps": [_step(each) for each in steps],
         "keepsBack": _step(last) if last else None,

@@ -1,16 +1,12 @@
 """`weighbridge status`, `why` and `at` as people type them, on a real API server that holds what the real decisions said."""
 
-import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 
+from tests.cli.said import Said, Type
+from tests.cli.stage import Stage, settled
 from tests.conftest import RealServer
 from tests.core.test_approvals import decision
 from tests.core.things import START, model_version
@@ -18,83 +14,11 @@ from tests.core.world import Behaviour, World
 from tests.test_reasons import _explained
 from weighbridge.api.annotations import HOLD
 from weighbridge.api.base import API_VERSION
-from weighbridge.cli import main
 from weighbridge.runtime.cluster import Cluster
-from weighbridge.runtime.connection import Connection
 
 TARGET = "Deployment/server"
 VERSIONS = "modelversions"
 JOBS = "evaluationjobs"
-
-
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return dict(json.loads(self.out))
-
-
-Type = Callable[..., Awaitable[Said]]
-
-
-@pytest.fixture
-def typed(api_server: RealServer, namespace: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Type:
-    """Types a command in a terminal with an administrator's kubeconfig, for the test's namespace."""
-    monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
-
-    async def typed(*arguments: str, kubeconfig: Path | None = None, everywhere: bool = False) -> Said:
-        if kubeconfig is not None:
-            monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-        capsys.readouterr()
-        try:
-            code = await asyncio.to_thread(main, [*arguments, *([] if everywhere else ["-n", namespace])])
-        except SystemExit as error:  # argparse
-            code = int(error.code or 0)
-        told = capsys.readouterr()
-        return Said(code, told.out, told.err)
-
-    return typed
-
-
-class Stage:
-    """Brings a small world, in which the real decisions were made, into the API server as it is."""
-
-    def __init__(self, connection: Connection, namespace: str) -> None:
-        self.connection, self.namespace = connection, namespace
-
-    async def bring(self, world: World) -> None:
-        for kind, things in (("ModelVersion", world.versions), ("EvaluationJob", world.evaluations)):
-            for thing in things.values():
-                made = thing.to_json()
-                metadata = {"name": thing.metadata.name, "namespace": self.namespace, "annotations": thing.metadata.annotations}
-                spec = made["spec"]
-                for each in [spec, *(each["template"] for each in spec.get("evaluations", []))]:
-                    if "gate" in each:  # the small world's evaluations are smaller than the schema lets them be
-                        each["evaluator"] = {"engine": "container", "image": "engine:1"}
-                await self._put({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}, made["status"])
-
-    async def _put(self, body: dict[str, Any], status: Mapping[str, Any]) -> None:
-        await Cluster(self.connection).create(body)
-        where = f"/apis/{API_VERSION}/namespaces/{self.namespace}/{body['kind'].lower()}s/{body['metadata']['name']}/status"
-        await self.connection.request("PATCH", where, body={"status": status}, content_type="application/merge-patch+json")
-
-
-@pytest.fixture
-def stage(connection: Connection, namespace: str) -> Stage:
-    return Stage(connection, namespace)
-
-
-def settled(*numbers: str, **behaviours: Behaviour) -> World:
-    """A world at rest with these versions; those that are not said otherwise are good."""
-    world = World({number: behaviours.get(f"v{number}", Behaviour()) for number in numbers})
-    for number in numbers:
-        world.apply(number)
-        world.settle()
-    return world
 
 
 def steps(said: Said) -> list[tuple[str, str, str]]:

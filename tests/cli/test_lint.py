@@ -2,8 +2,7 @@
 and what it cannot see is told."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +10,16 @@ import pytest
 import yaml
 
 from tests.api.test_rules import ALSO_GOOD, BAD, CONTAINER, EVALUATION, GOOD, MODEL, RULE, SERVING, VERSION, body
+from tests.cli.said import Said as Told
 from weighbridge.api import KINDS
 from weighbridge.api.crd import crd
 from weighbridge.cli import main
+from weighbridge.cli.lint.cel import _compiled
 from weighbridge.core.ratios import _OF_MLFLOW
 from weighbridge.evaluation.mlflow_engine import _METRICS
-from weighbridge.lint.cel import _compiled
 
 
-@dataclass
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        return dict(json.loads(self.out))
-
+class Said(Told):
     @property
     def found(self) -> list[tuple[str, str, str]]:
         """Severity, rule and path of all but notes and advice."""
@@ -218,7 +209,7 @@ def test_references_among_the_files(lint: Lint) -> None:
 
 
 def test_the_samples_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lint", "--strict", str(Path(__file__).parent.parent / "manifests" / "samples")]) == 0
+    assert main(["lint", "--strict", str(Path(__file__).parents[2] / "manifests" / "samples")]) == 0
     assert capsys.readouterr().out.endswith("0 errors, 0 warnings\n")
 
 

@@ -1,0 +1,7 @@
+"""`python -m weighbridge.cli`."""
+
+import sys
+
+from .program import main
+
+sys.exit(main())
