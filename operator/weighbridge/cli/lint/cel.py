@@ -7,34 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
-from ...api.base import seconds
+from .cel_functions import COMPARED, FUNCTIONS, MACROS, METHODS, NoValue, macro, member
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+\.\d+|\d+)|(?P<text>'(?:[^'\\]|\\.)*')|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<sign>\|\||&&|==|!=|<=|>=|[-+!<>?:.,(){}\[\]]))"
 )
-_MACROS = frozenset({"all", "exists", "exists_one"})
-_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
-    "==": lambda a, b: bool(a == b),
-    "!=": lambda a, b: bool(a != b),
-    "<": lambda a, b: bool(a < b),
-    ">": lambda a, b: bool(a > b),
-    "<=": lambda a, b: bool(a <= b),
-    ">=": lambda a, b: bool(a >= b),
-    "in": lambda a, b: a in b,
-}
 Names = Mapping[str, Any]
 Expression = Callable[[Names], Any]
 
 
 class Unsupported(Exception):
     """The rule says something that is not known here."""
-
-
-class NoValue(Exception):
-    """The rule asks for what is not there."""
 
 
 def holds(rule: str, value: Any) -> bool:
@@ -54,12 +39,6 @@ def _compiled(rule: str) -> Expression:
     return made
 
 
-def pattern(text: str) -> re.Pattern[str]:
-    """A pattern of Go's RE2 as Python writes it."""
-    text = text.replace("[:cntrl:]", r"\x00-\x1f\x7f")
-    return re.compile(re.sub(r"\$$", r"\\Z", text) if not text.endswith(r"\$") else text, re.ASCII)
-
-
 class _Reader:
     """Recursive descent, one method for each level of binding."""
 
@@ -67,11 +46,11 @@ class _Reader:
         self._rule, self._tokens, place = rule, list[tuple[str, str]](), 0
         text = rule.rstrip()
         while place < len(text):
-            found = _TOKEN.match(text, place)
-            if found is None:
+            token = _TOKEN.match(text, place)
+            if token is None:
                 raise Unsupported(rule)
-            self._tokens.append((str(found.lastgroup), found[str(found.lastgroup)]))
-            place = found.end()
+            self._tokens.append((str(token.lastgroup), token[str(token.lastgroup)]))
+            place = token.end()
         self._at = 0
 
     @property
@@ -117,8 +96,8 @@ class _Reader:
 
     def _compared(self) -> Expression:
         left = self._sum()
-        while self.sign in _COMPARED:
-            left = _applied(_COMPARED[self._next()[1]], left, self._sum())
+        while self.sign in COMPARED:
+            left = _applied(COMPARED[self._next()[1]], left, self._sum())
         return left
 
     def _sum(self) -> Expression:
@@ -139,22 +118,22 @@ class _Reader:
             if self._take("["):
                 index = self.ternary()
                 self._need("]")
-                value = _applied(_found, value, index)
+                value = _applied(member, value, index)
             elif self._take("."):
                 name = self._next()[1]
-                value = self._called(value, name) if self._take("(") else _applied(_found, value, _constant(name))
+                value = self._called(value, name) if self._take("(") else _applied(member, value, _constant(name))
             else:
                 return value
 
     def _called(self, value: Expression, name: str) -> Expression:
-        if name in _MACROS:
+        if name in MACROS:
             variable = self._next()[1]
             self._need(",")
             body = self.ternary()
             self._need(")")
-            return lambda names: _macro(name, [bool(body({**names, variable: each})) for each in value(names)])
+            return lambda names: macro(name, [bool(body({**names, variable: each})) for each in value(names)])
         arguments = self._arguments(")")
-        method = _METHODS.get(name)
+        method = METHODS.get(name)
         if method is None:
             raise Unsupported(self._rule)
         return lambda names: method(value(names), *(each(names) for each in arguments))
@@ -180,10 +159,10 @@ class _Reader:
         if text in ("true", "false"):
             return _constant(text == "true")
         if not self._take("("):
-            return lambda names: _found(names, text)
+            return lambda names: member(names, text)
         if text == "has":
             return self._has()
-        function, arguments = _FUNCTIONS.get(text), self._arguments(")")
+        function, arguments = FUNCTIONS.get(text), self._arguments(")")
         if function is None:
             raise Unsupported(self._rule)
         return lambda names: function(*(each(names) for each in arguments))
@@ -228,13 +207,6 @@ def _applied(function: Callable[[Any, Any], Any], left: Expression, right: Expre
     return lambda names: function(left(names), right(names))
 
 
-def _found(value: Any, key: Any) -> Any:
-    try:
-        return value[key]
-    except (KeyError, IndexError, TypeError) as error:
-        raise NoValue(str(key)) from error
-
-
 def _joined(left: Expression, right: Expression, *, decides: bool) -> Expression:
     """`||` and `&&`: one side that decides is enough, whatever is missing on the other."""
 
@@ -249,29 +221,3 @@ def _joined(left: Expression, right: Expression, *, decides: bool) -> Expression
         return bool(right(names))
 
     return both
-
-
-def _macro(name: str, answers: list[bool]) -> bool:
-    return all(answers) if name == "all" else any(answers) if name == "exists" else sum(answers) == 1
-
-
-def _is_url(text: str) -> bool:
-    try:
-        found = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(found.scheme) and not re.search(r"[\s\x00-\x1f]", text)
-
-
-def _port(text: str) -> str:
-    return re.sub(r"^.*?(?::(\d*))?$", lambda found: found[1] or "", urlsplit(text).netloc.rpartition("]")[2])
-
-
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {"size": len, "duration": seconds, "int": int, "isURL": _is_url, "url": str}
-_METHODS: Mapping[str, Callable[..., Any]] = {
-    "contains": lambda text, part: part in text,
-    "matches": lambda text, wanted: pattern(wanted).search(text) is not None,
-    "replace": lambda text, old, new: text.replace(old, new),
-    "startsWith": lambda text, start: text.startswith(start),
-    "getPort": _port,
-}

@@ -10,7 +10,8 @@ from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any
 
-from .cel import NoValue, Unsupported, holds, pattern
+from .cel import Unsupported, holds
+from .cel_functions import NoValue, pattern
 from .source import Document, Finding, Path
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
