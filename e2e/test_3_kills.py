@@ -4,29 +4,36 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 
 from e2e.demo.stage import MODEL, Stage
 from e2e.kube import condition
 
-PAUSE = 18.0
-"""Seconds between kills. A killed leader does not release its lease (15 s): each life has some seconds to work in, about as long
-as an evaluation or a rollout takes, so that over the story every part of them is hit."""
+LIVES = (1.0, 5.0, 12.0)
+"""Seconds that one leader after the other works until it is killed: at once, amid an evaluation, at its end. Counted from when it
+leads, since a killed one does not release its lease (15 s): on a slow machine nobody would ever get to work otherwise."""
 SLOW = 420.0
 END = {"1": "Superseded", "2": "Refused", "3": "Serving", "4": "RolledBack", "99": "Refused"}
 
 
 @contextmanager
 def _killer(stage: Stage) -> Iterator[list[float]]:
-    """Kills the operator's process without warning, over and over."""
-    over, kills = threading.Event(), []
+    """Kills the operator's processes without warning, over and over."""
+    over, kills, first = threading.Event(), [], _leaders(stage)
 
     def kill() -> None:
-        while not over.wait(PAUSE):
-            stage.operator.run(
-                "delete", "pod", "--selector=app.kubernetes.io/name=weighbridge", "--force", "--grace-period=0", check=False
-            )
+        last = first
+        for life in cycle(LIVES):
+            while (leaders := _leaders(stage)) == last:
+                if over.wait(0.5):
+                    return
+            last = leaders
+            if over.wait(life):
+                return
+            _kill(stage)
             kills.append(time.monotonic())
 
+    _kill(stage)
     thread = threading.Thread(target=kill)
     thread.start()
     try:
@@ -34,6 +41,16 @@ def _killer(stage: Stage) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join()
+
+
+def _kill(stage: Stage) -> None:
+    stage.operator.run("delete", "pod", "--selector=app.kubernetes.io/name=weighbridge", "--force", "--grace-period=0", check=False)
+
+
+def _leaders(stage: Stage) -> int:
+    """How many there were so far."""
+    lease = stage.operator.get("lease", "weighbridge") or {}
+    return int(lease.get("spec", {}).get("leaseTransitions", 0))
 
 
 def test_killing_the_operator_changes_nothing_about_the_end(stage: Stage) -> None:
