@@ -27,7 +27,7 @@ images: ## Builds the operator and evaluator images and loads them into the clus
 	@e2e/images
 
 .PHONY: test test-unit test-e2e
-test: ## All tests: unit, property, contract, real API server, and beside them the loop on the cluster
+test: ## All tests: on the cluster, and unit, property, contract, real API server beside and after them
 	@e2e/tools/all
 
 test-unit: ## Everything that needs no cluster
