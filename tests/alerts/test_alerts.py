@@ -87,7 +87,7 @@ V6 = {"namespace": "fraud", "name": "v6"}
 READY = "weighbridge_modelversion_rollback_ready"
 REQUESTS = "weighbridge_registry_requests_total"
 ATTEMPTS = "weighbridge_evaluation_attempts_total"
-APPROVED = "weighbridge_modelversion_condition"
+CONDITION = "weighbridge_modelversion_condition"
 UNWRITTEN = "weighbridge_modelversion_write_back_waiting_since_timestamp_seconds"
 WAITING = "weighbridge_evaluationjob_waiting_since_timestamp_seconds"
 FAULTS = (
@@ -108,10 +108,9 @@ FAULTS = (
     ),
     Fault(
         "WeighbridgeNoEligibleClaim",
-        {'weighbridge_resources{kind="ModelVersion",ready="False",reason="NoEligibleClaim",pod="a"}': "_x10 1x3000"},
+        {series(CONDITION, "v7", type="Ready", reason="NoEligibleClaim"): "_x10 0x3000"},
         fires="16m",
         silent="14m",
-        labels={},
     ),
     Fault(
         "WeighbridgeRollbackTargetDead",
@@ -167,8 +166,8 @@ FAULTS = (
     Fault(
         "WeighbridgeAwaitingApproval",
         {
-            **without(f'{APPROVED}{{namespace="fraud",name="v7"'),
-            series(APPROVED, "v7", type="Approved", reason="ApprovalRequired"): "_x10 0x3000",
+            **without(f'{CONDITION}{{namespace="fraud",name="v7"'),
+            series(CONDITION, "v7", type="Approved", reason="ApprovalRequired"): "_x10 0x3000",
         },
         fires="251m",
         silent="249m",
@@ -264,7 +263,7 @@ HEALTHY: tuple[Mapping[str, str | None], ...] = (
         series("weighbridge_modelregistry_ready", "mlflow", reason="Reachable"): "1x9 stale _x5 1x3000",
     },
     # Only the versions that are to serve are to be approved.
-    {series(APPROVED, "v1", type="Approved", reason="ApprovalRequired"): "0x3000"},
+    {series(CONDITION, "v1", type="Approved", reason="ApprovalRequired"): "0x3000"},
     # Leadership goes over to the other replica.
     {'weighbridge_leader{pod="a"}': "1x9 0x3000", 'weighbridge_leader{pod="b"}': "0x10 1x3000"},
 )

@@ -68,6 +68,34 @@ def test_a_late_crash_loop_that_goes_on_is_rolled_back_without_the_registry() ->
     assert rejection(late) == "RolloutFailed"
 
 
+def spec_of(version: ModelVersion, **spec: Any) -> ModelVersion:
+    return version.model_copy(update={"spec": model_version("2", **spec).spec})
+
+
+@pytest.mark.parametrize(
+    ("version", "seen", "reason"),
+    [
+        (serving("2"), on("models:/model/2", state="Progressing", serving={}), "NoReadyPods"),
+        (spec_of(serving("2"), rollback={"automatic": False}), crashing(LATER + 5000), "RolloutFailed"),
+        (spec_of(serving("2"), suspend=True), on("models:/model/2", state="Failed", serving={}), "Suspended"),
+    ],
+    ids=["silence", "rollback is off", "on hold"],
+)
+def test_that_nothing_serves_is_told_for_as_long_as_it_is_so(version: ModelVersion, seen: Any, reason: str) -> None:
+    for at in (LATER, LATER + 60, LATER + 7200):
+        plan = look(version, at=at, targets=seen)
+        assert repoints(plan) == []
+        assert condition(plan, "Serving") == ("False", reason if at > LATER or reason != "RolloutFailed" else "NoReadyPods")
+        assert [each.type for each in plan.status.drift] == ["Serving"]
+        version = version.model_copy(update={"status": plan.status})
+
+
+def test_that_nothing_serves_is_as_it_should_be_where_somebody_wants_no_pods() -> None:
+    rollout = RolloutState("Progressing", "ScaledToZero", "no replicas", None)
+    none = {REF: Known(replace(target("models:/model/2", serving={}), rollout=rollout), START)}
+    assert look(serving("2"), at=LATER, targets=none).status.drift == ()
+
+
 def test_pods_that_crashed_once_and_come_back_slowly_take_nothing_away() -> None:
     version = step(serving("2"), LATER, targets=crashing(LATER - 1), siblings=(standby(),))
     plan = look(version, at=LATER + 600, targets=crashing(LATER - 1), siblings=(standby(),))

@@ -86,7 +86,8 @@ def _watch(situation: Situation, state: ServingState, target: TargetState) -> Ou
         text = f"{situation.where} is rolling: {_progress(situation, target)}"
         return Outcome(state, Draft("Serving", True, "Rolling", text), (), drift, LOOK_AGAIN)
     text = f"no pod of {situation.where} is ready: {_progress(situation, target)}"
-    return Outcome(state, Draft("Serving", False, "NoReadyPods", text), (), drift, LOOK_AGAIN * 5)
+    draft = _steady(situation, Draft("Serving", False, "NoReadyPods", text))
+    return Outcome(state, draft, (), drift or idle(target, draft.message), LOOK_AGAIN * 5)
 
 
 def _steady(situation: Situation, draft: Draft) -> Draft:
@@ -124,6 +125,11 @@ def _progress(situation: Situation, target: TargetState) -> str:
     if target.rollout.reason in _ON_ITS_WAY or not target.rollout.message:
         return f"pods of {situation.wished} come, older ones go"
     return target.rollout.message
+
+
+def idle(target: TargetState, text: str) -> Drifts:
+    """That nothing serves where this version should; somebody who scaled the workload to zero wants it so."""
+    return () if target.rollout.reason == "ScaledToZero" else (("Serving", text),)
 
 
 def _others(situation: Situation, target: TargetState) -> Drifts:
@@ -184,12 +190,11 @@ def _failed(situation: Situation, state: ServingState, target: TargetState) -> t
 def _reject(situation: Situation, state: ServingState, reason: RollbackTrigger, message: str) -> Outcome:
     """This version had its chance and was seen to fail."""
     if situation.pin is None or not reacts(situation.version, reason):
-        told = f"{message}; automatic rollback on {reason} is off"
-        return Outcome(state, Draft("Serving", False, reason, told), requeue=LOOK_AGAIN * 5)
+        return _stays(situation, state, reason, f"{message}; automatic rollback on {reason} is off")
     failed = [each for each in situation.claims if each.rejected_at is not None and situation.now - each.rejected_at < HOUR]
     if state.rollback and len(failed) >= _ROLLBACKS:
-        told = f"{message}; {len(failed)} newer versions failed here within an hour, so it is hardly the model: this one stays"
-        return Outcome(state, _steady(situation, Draft("Serving", False, reason, told)), requeue=LOOK_AGAIN * 5)
+        others = f"{len(failed)} newer versions failed here within an hour, so it is hardly the model: this one stays"
+        return _stays(situation, state, reason, f"{message}; {others}")
     rejected = Rejection(
         reason=reason,
         message=message[:1024],
@@ -198,3 +203,9 @@ def _reject(situation: Situation, state: ServingState, reason: RollbackTrigger, 
         digest=situation.pin.digest,
     )
     return Outcome(state.model_copy(update={"rejection": rejected}), Draft("Serving", False, reason, message))
+
+
+def _stays(situation: Situation, state: ServingState, reason: RollbackTrigger, text: str) -> Outcome:
+    """Seen to fail, and left where it is: told for as long as it is so."""
+    draft = _steady(situation, Draft("Serving", False, reason, text))
+    return Outcome(state, draft, (), (("Serving", draft.message),), LOOK_AGAIN * 5)

@@ -12,7 +12,7 @@ from .election import field, rejection, suspended, winner
 from .facts import Absent, Failed, Known, TargetState
 from .handover import HOUR, as_loser, given
 from .plan import Cause, SetFinalizer
-from .proof import LOOK_AGAIN, prove
+from .proof import LOOK_AGAIN, idle, prove
 from .situation import Drifts, Outcome, Situation
 from .stages import HOLDING
 
@@ -56,7 +56,8 @@ def _frozen(situation: Situation, last: ServingState, target: TargetState) -> Ou
     draft = Draft("Serving", serves, "Suspended", f"{why}; {situation.where} is told to serve {target.pointer or 'nothing'}")
     if last.state == "Serving" and target.pointer != situation.wished:
         return Outcome(last, draft, (), (("Pointer", draft.message),))
-    return Outcome(last, draft)
+    silent = last.state == "Serving" and not serves
+    return Outcome(last, draft, (), idle(target, f"no pod of {situation.where} is ready; {why}") if silent else ())
 
 
 def _misfit(situation: Situation, target: TargetState, last: ServingState) -> tuple[str, str] | None:
