@@ -157,8 +157,9 @@ class Drift(ApiModel):
     """One difference between what should be and what is."""
 
     type: DriftType
-    """Pointer: the workload was edited by somebody else. Serving: pods serve something else. Registry: own tags or alias were
-    changed. Artifact: the content behind the version changed. Revoked: the version is gone. Unknown: it cannot be told."""
+    """Pointer: the workload was edited by somebody else. Serving: pods serve something else, or none serves. Registry: own tags or
+    alias were changed. Artifact: the content behind the version changed. Revoked: the version is gone. Unknown: it cannot be
+    told."""
     message: Text = ""
     """What differs."""
     since: datetime
