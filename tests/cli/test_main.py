@@ -167,8 +167,8 @@ def test_an_interrupted_command_ends_without_a_traceback() -> None:
     handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{handled}; from weighbridge.cli import main; raise SystemExit(main(['lint', '-']))"
     environment = {**os.environ, "PYTHONPATH": _source()}
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with subprocess.Popen([sys.executable, "-c", code], env=environment, **pipes) as running:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as running:
         assert running.stdin is not None
         running.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: when this is written, the command reads
         running.stdin.flush()
