@@ -169,7 +169,11 @@ async def _policy(place: Place, rule: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(("--settle", "soon"), '--settle="soon" cannot be used'), (("--all-namespaces",), "not allowed with argument")],
+    [
+        (("--settle", "soon"), '--settle="soon" cannot be used'),
+        (("--all-namespaces",), "not allowed with argument"),
+        (("-n", ""), "-n is empty"),
+    ],
 )
 async def test_what_makes_no_sense_is_refused(typed: Type, arguments: tuple[str, ...], sentence: str) -> None:
     code, said = await typed(*arguments)

@@ -11,6 +11,7 @@ import yaml
 
 from tests.api.test_rules import ALSO_GOOD, BAD, CONTAINER, EVALUATION, GOOD, MODEL, RULE, SERVING, VERSION, body
 from tests.cli.said import Said as Told
+from tests.cli.terminal import on_terminal
 from weighbridge.api import KINDS
 from weighbridge.api.crd import crd
 from weighbridge.cli import main
@@ -299,6 +300,14 @@ def test_for_people(lint: Lint, tmp_path: Path, capsys: pytest.CaptureFixture[st
     )
     assert lines[-1].startswith("2 checked: ")
     assert "\x1b" not in said.out
+
+
+def test_findings_are_whole_in_a_narrow_window(tmp_path: Path) -> None:
+    file = tmp_path / "traps.yaml"
+    file.write_text(TRAPS, encoding="utf-8")
+    code, lines = on_terminal(["lint", str(file)])
+    finding = "error: ModelVersion fraud-7: spec.servng: there is no field servng; did you mean serving? [unknown-field]"
+    assert (code, f"{file}:13: {finding}" in lines) == (1, True), lines
 
 
 def test_what_cannot_be_read_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The command line: CRDs that are what the models say, small commands that stay small, starts that fail with a sentence."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +139,42 @@ def test_a_broken_engine_stops_the_start_with_a_sentence(tmp_path: Path) -> None
     said = "weighbridge: engine guidellm (no_such_module:x) cannot be loaded: ModuleNotFoundError; "
     assert done.returncode == 1
     assert done.stderr.strip() == f"{said}correct or take out the package of the operator's image that brings it"
+
+
+@pytest.mark.parametrize("arguments", [["lint", "-"], ["crds"]])
+def test_a_reader_that_has_seen_enough_is_no_trouble(arguments: list[str]) -> None:
+    """As `head -1` has. What lint says here goes out at the end, and all CRDs are more than one write."""
+    read, write = os.pipe()
+    os.close(read)
+    code = "from weighbridge.cli import main; raise SystemExit(main())"
+    environment = {**os.environ, "PYTHONPATH": _source()}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupted_command_ends_without_a_traceback() -> None:
+    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{handled}; from weighbridge.cli import main; raise SystemExit(main(['lint', '-']))"
+    environment = {**os.environ, "PYTHONPATH": _source()}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as running:
+        assert running.stdin is not None
+        running.stdin.write(b"#" * 1_000_000)  # more than a pipe holds: when this is written, the command reads
+        running.stdin.flush()
+        running.send_signal(signal.SIGINT)
+        told = running.communicate(timeout=30)
+    assert (running.returncode, *told) == (130, b"", b"")
 
 
 def _source() -> str:

@@ -13,15 +13,17 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.apiserver import ApiServer
 from tests.cli.said import Said as Told
-from tests.conftest import RealServer
+from tests.conftest import RealServer, _install
 from tests.registries.hubserver import DATASETS, MODELS, Hub, Server, serving
 from tests.registries.mlflowserver import MlflowServer, running
 from tests.registries.oddserver import odd, reply
 from weighbridge.api.base import API_VERSION
 from weighbridge.cli import main
 from weighbridge.runtime.cluster import Cluster
-from weighbridge.runtime.connection import Connection
+from weighbridge.runtime.connection import Connection, Surroundings
+from weighbridge.runtime.refusal import Invalid
 
 CANARY = "canary-4711-preflight"
 WEIGHTS = struct.pack("<Q", 8) + b"{}      " + b"x" * 4096
@@ -355,6 +357,32 @@ async def test_a_fallback_is_named_loudly(typed: Type, api_server: RealServer, p
     assert "FALLBACK: model org/good gone does not exist (RevisionNotFound): org/good main is evaluated in its place" in said.out
     assert "Model/Fallback-1/Exists" in said.out
     assert "would be scheduled" in said.out
+
+
+async def test_an_object_newer_than_the_program_is_told(typed: Type) -> None:
+    """As after an upgrade of the CRDs alone: a value is allowed that this program does not know."""
+    with ApiServer() as server:
+        await _install(server.kubeconfig())
+        connection = Connection(Surroundings(str(server.kubeconfig())))
+        newer, metadata = {"huggingFace": {"url": DEAD}, "unsafeFormats": "Convert"}, {"name": "hub", "namespace": "default"}
+        crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modelregistries.weighbridge.dev"
+        enum = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/unsafeFormats/enum/-"
+        patch = [{"op": "add", "path": enum, "value": "Convert"}]
+        await connection.request("PATCH", crds, body=patch, content_type="application/json-patch+json")
+        body = {"apiVersion": API_VERSION, "kind": "ModelRegistry", "metadata": metadata, "spec": newer}
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await Cluster(connection).create(body)
+                    break
+                except Invalid:  # the schema before is still in force
+                    await asyncio.sleep(0.1)
+        await connection.close()
+        options = ("hf://org/good", "--registry", "hub", "-n", "default", "-o", "json")
+        said = await threaded(lambda: typed(*options, KUBECONFIG=str(server.kubeconfig())))
+    assert (said.code, said.err) == (3, "")
+    assert said.document["result"] == said.document["reason"] == "InvalidSpec"
+    assert said.document["message"] == "this program cannot read the ModelRegistry hub, it is older than the CRDs"
 
 
 async def test_a_missing_right_is_told(

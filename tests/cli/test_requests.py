@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +25,7 @@ from weighbridge.runtime.cluster import Cluster
 from weighbridge.runtime.connection import Connection
 
 TARGET = "Deployment/server"
+NO_REQUEST = dict.fromkeys((RETRY, ROLLBACK, REQUESTED_BY))
 
 
 class Place:
@@ -125,7 +129,7 @@ async def test_a_rollback_is_followed_to_the_version_that_serves(place: Place, t
         f"asked by admin: every target is to be taken away from {new}",
         f"{TARGET}: given back to {old} (models:/model/6), its pods are on their way",
         f"{TARGET}: {old} serves (models:/model/6)",
-        f"rolled back; {new} is given no target until `weighbridge retry {new}` or another spec",
+        f"rolled back; {new} is given no target until `weighbridge retry {new} -n {place.namespace}` or another spec",
     ]
     written = await place.annotations(new)
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\dZ scores look wrong", written[ROLLBACK])
@@ -148,7 +152,7 @@ async def test_a_rollback_for_programs(place: Place, typed: Type) -> None:
     assert said.document == {
         "modelVersion": new,
         "result": "RolledBack",
-        "message": f"rolled back; {new} is given no target until `weighbridge retry {new}` or another spec",
+        "message": f"rolled back; {new} is given no target until `weighbridge retry {new} -n {place.namespace}` or another spec",
         "namespace": place.namespace,
         "requestedBy": "jane of the night shift",
         "targets": [{"target": TARGET, "state": "Serving", "to": old, "value": "models:/model/6"}],
@@ -216,12 +220,39 @@ async def test_a_rollback_of_what_is_on_hold_waits_and_says_so(place: Place, typ
         assert ROLLBACK in await place.annotations(name), "it counts once the hold ends"
 
 
-async def test_hold_release_and_retry(place: Place, typed: Type) -> None:
+async def test_who_interrupts_a_rollback_is_told_that_it_goes_on(place: Place, api_server: RealServer) -> None:
+    name = await place.version("7", "Serving")
+    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{handled}; from weighbridge.cli import main; raise SystemExit(main())"
+    source = str(Path(__file__).parents[2] / "operator")
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-c", code, *rollback(name, "-n", place.namespace)),
+        env={**os.environ, "KUBECONFIG": str(api_server.kubeconfig), "PYTHONPATH": source},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert (await running.stdout.readline()).startswith(b"asked by admin")
+    await place.looked()
+    running.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        _, told = await running.communicate()
+    follow = f"`kubectl -n {place.namespace} get mver {name} -w` shows what comes of it"
+    assert (running.returncode, told.decode()) == (130, f"weighbridge: the request is written and stays; {follow}\n")
+    assert ROLLBACK in await place.annotations(name)
+
+
+async def test_hold_release_and_retry(place: Place, typed: Type, monkeypatch: pytest.MonkeyPatch) -> None:
     name = await place.version("7", "Serving")
     held = await typed("hold", name, "--reason", "audit until Monday")
     assert (held.code, held.err) == (0, "")
-    assert "no rollback either" in held.out
+    assert f"until `weighbridge release {name} -n {place.namespace}`; no rollback either" in held.out
     assert await place.annotations(name) == {HOLD: "audit until Monday (admin)"}
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-weighbridge"])
+    assert f"`kubectl weighbridge release {name} -n {place.namespace}`" in (await typed("retry", name)).out
+    assert f"so is the request: `kubectl weighbridge release {name} -n {place.namespace}`" in (await typed(*rollback(name))).err
+    await place.cluster.merge(API_VERSION, "ModelVersion", place.namespace, name, {"metadata": {"annotations": NO_REQUEST}})
     released = await typed("release", f"modelversions/{name}", "-o", "json")
     assert (released.code, released.document["result"]) == (0, "Released")
     assert await place.annotations(name) == {}
@@ -297,7 +328,8 @@ async def test_no_cluster_is_told(typed: Type, tmp_path: Path) -> None:
     }
     (tmp_path / "dead").write_text(json.dumps(config), encoding="utf-8")
     said = await typed("retry", "fraud-7", "-o", "json", kubeconfig=tmp_path / "dead")
-    assert (said.code, said.document["result"]) == (3, "ApiServerUnavailable")
+    assert (said.code, said.document["modelVersion"]) == (3, "fraud-7")
+    assert said.document["result"] == said.document["reason"] == "ApiServerUnavailable"
 
 
 async def test_a_missing_right_is_named(
@@ -362,4 +394,5 @@ async def test_a_policy_of_the_cluster_may_refuse(place: Place, typed: Type, con
             await asyncio.sleep(0.1)
     assert said.code == 1
     assert "only the night shift may do this" in said.err
-    assert (await typed("retry", name, "-o", "json")).document["result"] == "Refused"
+    refused = await typed("retry", name, "-o", "json")
+    assert refused.document["result"] == refused.document["reason"] == "Refused"

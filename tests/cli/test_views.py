@@ -1,16 +1,21 @@
 """`weighbridge status`, `why` and `at` as people type them, on a real API server that holds what the real decisions said."""
 
+import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cli.said import Said, Type
 from tests.cli.stage import Stage, settled
+from tests.cli.terminal import on_terminal
 from tests.conftest import RealServer
 from tests.core.test_approvals import decision
 from tests.core.things import START, model_version
 from tests.core.world import Behaviour, World
+from tests.registries.oddserver import odd, reply
 from tests.test_reasons import _explained
 from weighbridge.api.annotations import HOLD
 from weighbridge.api.base import API_VERSION
@@ -219,6 +224,42 @@ async def test_times_as_people_write_them(stage: Stage, typed: Type) -> None:
         assert (said.code, "is no time" in said.err) == (2, True), wrong
     assert (await typed("at", "2999-01-01T00:00:00Z")).code == 2
     assert "there are Deployment/server" in (await typed("at", "-1h", "Deployment/other")).err
+
+
+async def test_a_window_cuts_the_table_and_no_answer(stage: Stage, api_server: RealServer) -> None:
+    await stage.bring(settled("1", "2"))
+
+    async def shown(*arguments: str) -> tuple[int, list[str]]:
+        return await asyncio.to_thread(on_terminal, [*arguments, "-n", stage.namespace], KUBECONFIG=str(api_server.kubeconfig))
+
+    code, lines = await shown("why", "v1")
+    assert (code, lines[-1].endswith(f"`weighbridge rollback v2 -n {stage.namespace} --reason WHY`")) == (1, True)
+    assert len(lines[-1]) > 80
+    code, lines = await shown("status", "v1")
+    assert (code, [line for line in lines if "…" in line]) == (0, [])
+    assert max(map(len, lines)) > 80
+    code, lines = await shown("status")
+    assert (code, max(map(len, lines)) <= 80) == (0, True)
+
+
+@pytest.mark.parametrize("command", [("status",), ("status", "v1"), ("why", "v1"), ("at", "-1h")])
+async def test_a_no_to_a_look_is_no_answer(typed: Type, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Of what stands before an API server, in words of its own: for `why`, 1 would mean that something keeps the version back."""
+    said_no = json.dumps({"kind": "Status", "message": "not from this network"}).encode()
+    with odd(reply(403, said_no, Content_Type="application/json")) as gateway:
+        config = {
+            "clusters": [{"name": "c", "cluster": {"server": gateway.url}}],
+            "users": [{"name": "jane", "user": {"token": "x"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "jane"}}],
+            "current-context": "x",
+        }
+        (tmp_path / "gateway").write_text(json.dumps(config), encoding="utf-8")
+        said = await typed(*command, "-o", "json", kubeconfig=tmp_path / "gateway")
+    about = {"modelVersion": "v1"} if "v1" in command else {}
+    assert (said.code, said.err) == (3, "")
+    message = said.document["message"]
+    assert said.document == {"result": "AdmissionDenied", "reason": "AdmissionDenied", "message": message, **about}
+    assert "not from this network" in message
 
 
 async def test_nothing_there_is_told(typed: Type, api_server: RealServer, tmp_path: Path, namespace: str) -> None:

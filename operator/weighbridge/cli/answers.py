@@ -65,8 +65,9 @@ class Answer:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The stable form for programs."""
-        return {"result": self.result, "message": self.message, **self.details}
+        """The stable form for programs. Trouble has `reason` too, as what is looked at has it: whoever reads one reads all."""
+        why = {} if self.code == DONE else {"reason": self.result}
+        return {"result": self.result, **why, "message": self.message, **self.details}
 
     def print(self, page: Page) -> None:
         """What was done goes to standard output, why nothing was done to standard error."""
@@ -116,6 +117,11 @@ def complain(text: str, code: int = MISUSED) -> int:
     """Tells trouble on standard error; the exit status."""
     sys.stderr.write(f"{called()}: {text}\n")
     return code
+
+
+def hint(command: str, namespace: str, name: str = "", more: str = "") -> str:
+    """What to type next, in backquotes: as this program was called, and for where the answer holds."""
+    return f"`{' '.join(each for each in (called(), command, name, '-n', namespace, more) if each)}`"
 
 
 def bare(text: str) -> str:

@@ -7,6 +7,7 @@ the operator whether it counts. Its name follows from the decision, so that typi
 import argparse
 import asyncio
 import hashlib
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,7 +22,7 @@ from ..controllers.ports import ClusterError
 from ..core.conditions import find
 from ..runtime.clock import now
 from . import answers
-from .answers import DONE, ENDS, REFUSED, UNKNOWN, Answer, one_line
+from .answers import DONE, ENDS, REFUSED, UNKNOWN, Answer, hint, one_line
 from .desk import Desk, Refused
 from .places import CannotTell, Misused
 from .terminal import printable
@@ -61,7 +62,8 @@ async def _decide(desk: Desk, options: argparse.Namespace) -> Answer:
     if state is None or state.stage is None:
         text = f"nobody is asked to approve {desk.name} in stage {version.spec.stage} (spec.approvals)"
         if decision == "Reject":
-            text += f'; to take its targets away: weighbridge rollback {desk.name} -n {desk.namespace} --reason "{comment}"'
+            rollback = hint("rollback", desk.namespace, desk.name, f"--reason {shlex.quote(comment)}")
+            text += f"; to take its targets away: {rollback}"
         return Answer(REFUSED, "NotRequired", text, about)
     if not state.subject_hash:
         evaluated = find(version.status.conditions, "Evaluated")
@@ -129,7 +131,7 @@ async def _create(desk: Desk, manifest: Mapping[str, Any]) -> None:
                 return
             case "Forbidden":
                 text = f"you may not create ModelApprovals in namespace {namespace}: ask for the right to create {_PLURAL}.{GROUP}"
-                raise Refused(text) from error
+                raise CannotTell("Forbidden", text) from error
             case "AdmissionDenied" | "Invalid":
                 raise Refused(printable(error.public)) from error
             case "NotFound":

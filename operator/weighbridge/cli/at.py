@@ -7,10 +7,10 @@ from typing import Any
 
 from ..core.past import Answer, Served, served_at, when
 from ..runtime.clock import now
-from .answers import DONE, UNKNOWN, View, add_form, bare, complain, run
+from .answers import DONE, UNKNOWN, View, add_form, bare, complain, hint, run
 from .desk import Desk
 from .places import Misused
-from .terminal import Page, called
+from .terminal import Page
 
 _SAID = {
     "Proved": "proved to serve",
@@ -44,7 +44,7 @@ def main(options: argparse.Namespace) -> int:
 
     async def look(desk: Desk) -> View:
         if time > now():
-            raise Misused(f"{time:%Y-%m-%dT%H:%M:%SZ} is not over: `{called()} status` tells what serves now")
+            raise Misused(f"{time:%Y-%m-%dT%H:%M:%SZ} is not over: {hint('status', desk.namespace)} tells what serves now")
         found = _chosen(served_at(time, await desk.versions()), wanted, desk.namespace)
         document = {"at": _stamp(time), "namespace": desk.namespace, "targets": [_target(each) for each in found]}
         code = DONE if all(len(each.served) == 1 and not each.gaps for each in found) else UNKNOWN

@@ -27,6 +27,8 @@ KIND, PLURAL = ModelVersion.info.kind, ModelVersion.info.plural
 _FIELD_MANAGER = "weighbridge-cli"
 _LONGEST_USER = 500
 _NAMED = 20
+_LOOKS = frozenset({"get", "list"})
+"""Verbs that wish nothing, so that a no to them is no answer to a wish."""
 
 
 class Refused(Exception):
@@ -93,7 +95,7 @@ class Desk:
             raise self._told(error, "get", kind) from error
 
     async def versions(self) -> tuple[ModelVersion, ...]:
-        """All readable versions of the namespace. Raises Misused, Refused, CannotTell."""
+        """All readable versions of the namespace. Raises Misused, CannotTell."""
         try:
             bodies = await self.cluster.list(API_VERSION, KIND, self.namespace, {})
         except ClusterError as error:
@@ -101,7 +103,7 @@ class Desk:
         return tuple(each for each in map(_read, bodies) if each is not None)
 
     async def everywhere(self) -> tuple[ModelVersion, ...]:
-        """All readable versions of the cluster. Raises Misused, Refused, CannotTell."""
+        """All readable versions of the cluster. Raises Misused, CannotTell."""
         try:
             pages = [page async for page in self.cluster.pages(API_VERSION, KIND, None)]
         except ClusterError as error:
@@ -130,7 +132,7 @@ class Desk:
             names = sorted(each.metadata.name for each in await self.versions())
         except Misused:
             return "this cluster has no ModelVersions at all: is it the right one, and are the CRDs installed?"
-        except (CannotTell, Refused):
+        except CannotTell:
             return f"there is no ModelVersion {self.name} in namespace {self.namespace}"
         few = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
         there = f"there are {few}" if names else "there is none in this namespace: name another one with -n"
@@ -142,6 +144,8 @@ class Desk:
                 text = f"you may not {verb} {kind}s in namespace {self.namespace}"
                 text += f": ask for the right to {verb} {kind.lower()}s.{GROUP}"
                 return CannotTell("Forbidden", text)
+            case "AdmissionDenied" | "Invalid" if verb in _LOOKS:
+                return CannotTell(error.reason, printable(error.public))
             case "AdmissionDenied" | "Invalid":
                 return Refused(printable(error.public))
             case "NotFound":

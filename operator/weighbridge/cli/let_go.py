@@ -75,6 +75,8 @@ def main(options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, settle: float, patience: float) -> tuple[Look, int]:
+    if any(not each.strip() for each in options.namespace or ()):  # an unset variable; no namespace would mean all of them
+        raise Misused("-n is empty: name a namespace, or say -A for all of them")
     async with connected((options.namespace or [""])[0], os.environ) as (connection, here):
         where: list[str | None] = [None] if options.all_namespaces else [*(options.namespace or [here])]
         clock = asyncio.get_running_loop().time

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _ANYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _URL = re.compile(r"^https?://[^/?#@ ]+(/[^?#@ ]*)?$")
+_Kind = TypeVar("_Kind", EvaluationJob, ModelRegistry)
 _MLFLOW_KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
@@ -124,7 +125,7 @@ class InCluster:
         body = await self._get(API_VERSION, EvaluationJob.info.kind, name)
         if body is None:
             raise Misused(f"there is no EvaluationJob {name} in namespace {self.namespace}")
-        return EvaluationJob.model_validate(body)
+        return _made(EvaluationJob, body, name)
 
     async def place(self, names: Iterable[str]) -> Place:
         """The ModelRegistries of these names and what evaluation pods would get of them. Raises Misused, CannotTell."""
@@ -136,7 +137,7 @@ class InCluster:
         for name in sorted(set(names)):
             body = await self._get(API_VERSION, ModelRegistry.info.kind, name)
             if body is not None:
-                found = registries[name] = ModelRegistry.model_validate(body)
+                found = registries[name] = _made(ModelRegistry, body, name)
                 secret = found.spec.workload_credentials_secret_ref or found.spec.credentials_secret_ref
                 credentials[name] = await self._credentials(secret)
         return Place(registries, credentials, allow, {"in this namespace": f"in namespace {self.namespace}"})
@@ -204,6 +205,15 @@ def told(error: ClusterError, what: str) -> CannotTell | Misused:
     if error.reason == "Unauthorized":
         return CannotTell("Unauthorized", "the API server does not take the credentials of your kubeconfig; log in again")
     return Misused(error.public) if error.reason == "NoCredentials" else CannotTell(error.reason, error.public)
+
+
+def _made(kind: type[_Kind], body: Mapping[str, object], name: str) -> _Kind:
+    """An object as the cluster has it. Raises CannotTell."""
+    try:
+        return kind.model_validate(body)
+    except ValidationError as error:
+        text = f"this program cannot read the {kind.info.kind} {name}, it is older than the CRDs"
+        raise CannotTell("InvalidSpec", text) from error
 
 
 def _checked(url: str, variable: str) -> str:

@@ -74,7 +74,7 @@ def main(options: argparse.Namespace) -> int:
     except (Misused, EngineBroken) as error:
         return complain(str(error))
     except CannotTell as error:
-        told = Told(Examination((), "Waiting", error.reason, str(error)))
+        told = Told(Examination((), "Waiting", error.reason, str(error)), trouble=True)
     sys.stdout.write(as_json(told) if options.output == "json" else as_text(told))
     return _CODES[told.examination.decision]
 

@@ -22,6 +22,8 @@ class Told:
     datasets: tuple[DatasetPin, ...] = ()
     words: Mapping[str, str] = field(default_factory=dict)
     """See `Place.words`."""
+    trouble: bool = False
+    """The cluster did not let us look."""
 
 
 def as_json(told: Told) -> str:
@@ -32,6 +34,7 @@ def as_json(told: Told) -> str:
     if told.datasets:
         pins["datasets"] = [each.to_json() for each in told.datasets]
     document = {
+        **({"result": found.reason} if told.trouble else {}),
         "decision": found.decision,
         "reason": found.reason,
         "message": say(found.message),

@@ -39,11 +39,28 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 """Name: its module, and what it does."""
 _OF_PROGRAMS = ("run", "report", "crds")
+_INTERRUPTED, _UNREAD = 130, 141
+"""Exit statuses as shells tell of SIGINT and SIGPIPE."""
 _TIME_AGO = re.compile(r"^-\d")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the exit code of the process."""
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            if sys.stdout:  # what is left is written here, where a reader that has gone can still be told from trouble
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has seen enough. Python writes once more when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     # argparse takes -2h for a flag, and nothing that begins with a space.
     words = [f" {each}" if _TIME_AGO.match(each) else each for each in (sys.argv[1:] if arguments is None else arguments)]
     options = _parser(words[0] if words else "").parse_args(words)
@@ -135,7 +152,7 @@ def _crds(check: Path | None, write: Path | None) -> int:
         different = [name for name, text in files.items() if _content(check / name) != text]
         strange = sorted(file.name for file in check.glob("*.yaml") if file.name not in files)
         if different or strange:
-            return _fail(f"{check} is not up to date ({', '.join(different + strange)}): run `weighbridge crds --write {check}`")
+            return _fail(f"{check} is not up to date ({', '.join(different + strange)}): run `{called()} crds --write {check}`")
     else:
         sys.stdout.write("---\n".join(files.values()))
     return 0
@@ -171,5 +188,5 @@ def _content(file: Path) -> str | None:
 
 
 def _fail(text: str) -> int:
-    sys.stderr.write(f"weighbridge: {text}\n")
+    sys.stderr.write(f"{called()}: {text}\n")
     return 1

@@ -19,7 +19,7 @@ from ..core.election import claim, suspended, winner
 from ..core.stages import HOLDING, standing, target_name
 from ..runtime.clock import now
 from . import answers
-from .answers import DONE, ENDS, REFUSED, UNKNOWN, Answer, duration, one_line
+from .answers import DONE, ENDS, REFUSED, UNKNOWN, Answer, complain, duration, hint, one_line
 from .desk import Desk
 from .places import CannotTell, Misused
 from .terminal import printable
@@ -34,7 +34,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "re-evaluate": "Asks the operator to make every evaluation of a version again. Until they are done the verdicts before count; "
     f"a failed one takes the version's targets away. {ENDS}",
     "hold": f"Stops every change for a version, rollbacks too. {ENDS}",
-    "release": f"Ends what `weighbridge hold` began. {ENDS}",
+    "release": f"Ends a hold. {ENDS}",
 }
 
 
@@ -96,18 +96,22 @@ async def _wish(desk: Desk, options: argparse.Namespace) -> Answer:
             shown = options.output == "text"
             if shown:
                 _print(f"asked by {who}: every target is to be taken away from {name}")
-            found = await _followed(desk, version, value, patience, shown=shown)
+            try:
+                found = await _followed(desk, version, value, patience, shown=shown)
+            except asyncio.CancelledError:  # somebody has seen enough, and may think that this takes the request back
+                complain(f"the request is written and stays; {follow}")
+                raise
             return replace(found, details={**details, "requestedBy": who, **found.details})
         case "retry":
             version = await desk.annotate({RETRY: f"{at} {reason}".strip()})
-            then = f"; it is on hold, so not before `weighbridge release {name}`" if suspended(version) else ""
+            then = f"; it is on hold, so not before {hint('release', namespace, name)}" if suspended(version) else ""
             return Answer(DONE, "Asked", f"{name} is to be tried again{then}; {follow}", details)
         case "re-evaluate":
             await desk.annotate({RE_EVALUATE: f"{at} {reason}".strip()})
             return Answer(DONE, "Asked", f"the evaluations of {name} are to be made again; {follow}", details)
         case "hold":
             await desk.annotate({HOLD: f"{reason} ({who or await desk.user()})"})
-            text = f"nothing is changed for {name} until `weighbridge release {name}`; no rollback either"
+            text = f"nothing is changed for {name} until {hint('release', namespace, name)}; no rollback either"
             return Answer(DONE, "Held", text, details)
     version = await desk.annotate({HOLD: None})
     still = "; spec.suspend still stops every change" if version.spec.suspend else ""
@@ -119,7 +123,7 @@ async def _followed(desk: Desk, before: ModelVersion, value: str, patience: floa
     held = [state.target for state in before.status.serving if state.state in HOLDING]
     name, until, said = desk.name, asyncio.get_running_loop().time() + patience, set[str]()
     if suspended(before):
-        text = f"{name} is on hold, and so is the request: `weighbridge release {name}`, or take spec.suspend away"
+        text = f"{name} is on hold, and so is the request: {hint('release', desk.namespace, name)}, or take spec.suspend away"
         return Answer(UNKNOWN, "Suspended", text, {"targets": []})
     while True:
         versions = await desk.versions()
@@ -157,9 +161,9 @@ def handbacks(me: ModelVersion, versions: Sequence[ModelVersion], targets: Itera
 
 
 def _summary(me: ModelVersion, found: Sequence[Handback], *, seen: bool) -> Answer:
-    name, states = me.metadata.name, {each.state for each in found}
+    name, namespace, states = me.metadata.name, me.metadata.namespace, {each.state for each in found}
     details = {"targets": [{"target": each.target, "state": each.state, "to": each.to, "value": each.value} for each in found]}
-    again = f"until `weighbridge retry {name}` or another spec"
+    again = f"until {hint('retry', namespace, name)} or another spec"
     if not seen or "Waiting" in states:
         ready = find(me.status.conditions, "Ready")
         says = f" ({ready.reason}: {printable(ready.message)})" if ready is not None else ""
@@ -167,7 +171,8 @@ def _summary(me: ModelVersion, found: Sequence[Handback], *, seen: bool) -> Answ
         return Answer(UNKNOWN, "Waiting", f"{what}{says}; the request stays", details)
     if "NoEligibleClaim" in states:
         stays = ", ".join(each.target for each in found if each.state == "NoEligibleClaim")
-        text = f"no other version may serve on {stays}: {name} stays there; see `kubectl get mver` why the others may not"
+        others = f"see `kubectl -n {namespace} get mver` why the others may not"
+        text = f"no other version may serve on {stays}: {name} stays there; {others}"
         return Answer(REFUSED, "NoEligibleClaim", text, details)
     if not found:
         return Answer(DONE, "Rejected", f"{name} has no target; it is given none {again}", details)

@@ -2,8 +2,8 @@
 anything, and must not conclude anything: that is `why`."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from ..api.evaluationjob import EvaluationJob
 from ..api.modelversion import ModelVersion
@@ -21,6 +21,8 @@ _COLOURS: Mapping[str, Colour] = {
     **dict.fromkeys(("Failed", "Error", "RolledBack", "Blocked", "False"), "bad"),
     **dict.fromkeys(("Superseded",), "faint"),
 }
+_Say: TypeAlias = Callable[..., None]
+"""Prints a text in a colour."""
 
 
 def add(parser: argparse.ArgumentParser, _command: str) -> None:
@@ -116,21 +118,23 @@ def _condition(version: ModelVersion, kind: str) -> dict[str, str]:
 def _print(
     page: Page, versions: Sequence[Mapping[str, Any]], notes: Sequence[str], *, full: bool, everywhere: bool = False
 ) -> None:
+    """One version whole, many as a table."""
+    say = page.line if full else page.row
     for each in versions:
         name = f"{each['namespace']}/{each['name']}" if everywhere else each["name"]
         ready = each["ready"]
         head = f"{name}  {each['model']} {each['version']}  {each['stage']}  {each['phase'] or 'not looked at yet'}"
-        page.line(
+        say(
             head + (f"  {ready['reason']}" if ready["reason"] not in ("", each["phase"]) else ""),
             _COLOURS.get(ready["status"], "none"),
         )
         if ready["message"] and (full or ready["status"] != "True"):
-            page.line(f"  {ready['message']}")
+            say(f"  {ready['message']}")
         if full and each["resolved"]:
-            page.line(f"  pinned  {each['resolved']['uri']}  {each['resolved']['digest']}")
-        _print_evaluations(page, each["evaluations"], full=full)
-        _print_targets(page, each["targets"], full=full)
-        _print_rest(page, each, full=full)
+            say(f"  pinned  {each['resolved']['uri']}  {each['resolved']['digest']}")
+        _print_evaluations(say, each["evaluations"], full=full)
+        _print_targets(say, each["targets"], full=full)
+        _print_rest(say, each, full=full)
     for note in notes:
         page.line(f"note: {note}", "open")
 
@@ -139,42 +143,42 @@ def _said(what: Mapping[str, Any]) -> str:
     return f": {what['message']}" if what["message"] else ""
 
 
-def _print_evaluations(page: Page, evaluations: Sequence[Mapping[str, Any]], *, full: bool) -> None:
+def _print_evaluations(say: _Say, evaluations: Sequence[Mapping[str, Any]], *, full: bool) -> None:
     for each in evaluations:
         verdict = each["verdict"] or ("running" if each["job"] else "not begun")
         bars = each["bars"] if full else each["bars"][:1]
         score = f"  {each['score']}" if each["score"] else ""
-        page.line(f"  evaluation {each['name']}: {verdict}{score}  (bar: {'; '.join(bars)})", _COLOURS.get(verdict, "none"))
+        say(f"  evaluation {each['name']}: {verdict}{score}  (bar: {'; '.join(bars)})", _COLOURS.get(verdict, "none"))
         if full:
-            page.line(f"    EvaluationJob {each['job'] or 'none yet'}{_said(each)}")
+            say(f"    EvaluationJob {each['job'] or 'none yet'}{_said(each)}")
         for line in each["lines"] if full else ():
-            page.line(f"    {line['shown']}", _COLOURS.get(line["verdict"], "none"))
+            say(f"    {line['shown']}", _COLOURS.get(line["verdict"], "none"))
 
 
-def _print_targets(page: Page, targets: Sequence[Mapping[str, Any]], *, full: bool) -> None:
+def _print_targets(say: _Say, targets: Sequence[Mapping[str, Any]], *, full: bool) -> None:
     for each in targets:
         since = f" since {each['since']}" if each["since"] else f" until {each['until']}" if each["until"] else ""
-        page.line(f"  {each['target']}: {each['state']}{since}", _COLOURS.get(each["state"], "none"))
+        say(f"  {each['target']}: {each['state']}{since}", _COLOURS.get(each["state"], "none"))
         if full or each["wished"] != each["observed"]:
-            page.line(f"    wished {each['wished'] or 'nothing yet'}, observed {each['observed'] or 'nothing'}")
+            say(f"    wished {each['wished'] or 'nothing yet'}, observed {each['observed'] or 'nothing'}")
         if full and each["rejection"]:
             held = each["rejection"]
-            page.line(f"    rejected {held['at']}: {held['reason']}: {held['message']}", "bad")
+            say(f"    rejected {held['at']}: {held['reason']}: {held['message']}", "bad")
 
 
-def _print_rest(page: Page, version: Mapping[str, Any], *, full: bool) -> None:
+def _print_rest(say: _Say, version: Mapping[str, Any], *, full: bool) -> None:
     registry, back = version["registry"], version["wayBack"]
     if full:
         written = [
             *([f"alias {registry['alias']}"] if registry["alias"] else []),
             *(f"{key}={text}" for key, text in registry["tags"].items()),
         ]
-        page.line(f"  registry: {registry['reason'] or 'not told yet'}{_said(registry)}")
+        say(f"  registry: {registry['reason'] or 'not told yet'}{_said(registry)}")
         for text in written:
-            page.line(f"    {text}")
+            say(f"    {text}")
     elif registry["status"] == "False":
-        page.line(f"  registry: {registry['reason']}: {registry['message']}", "bad")
+        say(f"  registry: {registry['reason']}: {registry['message']}", "bad")
     for each in version["drift"]:
-        page.line(f"  drift {each['type']} since {each['since']}: {each['message']}", "bad")
+        say(f"  drift {each['type']} since {each['since']}: {each['message']}", "bad")
     if back["reason"] and (full or back["status"] == "False"):
-        page.line(f"  way back: {back['reason']}: {back['message']}", _COLOURS.get(back["status"], "none"))
+        say(f"  way back: {back['reason']}: {back['message']}", _COLOURS.get(back["status"], "none"))

@@ -40,7 +40,7 @@ def fit(text: str, width: int) -> str:
 
 
 class Page:
-    """Where an answer is printed: colours and the window's width count on a terminal alone."""
+    """Where an answer is printed: colours and the window's width count on a terminal alone. Lines are whole, rows are cut."""
 
     def __init__(self, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
         self._stream = stream or sys.stdout
@@ -53,8 +53,14 @@ class Page:
         self._stream.write(f"{text}\n")
 
     def line(self, text: str, colour: Colour = "none") -> None:
-        """One line; what others wrote into it cannot move the cursor."""
+        """One line, however long; what others wrote into it cannot move the cursor."""
+        self._write(printable(text), colour)
+
+    def row(self, text: str, colour: Colour = "none") -> None:
+        """One line of a table of many things: what does not fit into the window is left out."""
         text = printable(text)
-        text = fit(text, self._width) if self._width else text
+        self._write(fit(text, self._width) if self._width else text, colour)
+
+    def _write(self, text: str, colour: Colour) -> None:
         code = _CODES.get(colour) if self._colours else None
         self._stream.write(f"\x1b[{code}m{text}\x1b[0m\n" if code else f"{text}\n")
