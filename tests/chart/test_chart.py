@@ -175,7 +175,9 @@ def test_webhooks_have_a_service_of_their_own_where_they_are_taken(template: Tem
     assert len(template("webhook.enabled=true").of("Service")) == len(template().of("Service")) + 1
 
 
-@pytest.mark.parametrize("values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.1/8}", "leaderElection.leaseDuration=5m")])
+@pytest.mark.parametrize(
+    "values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.1/8}", "leaderElection.leaseDuration=5m")]
+)
 def test_the_operator_understands_what_it_is_given(template: Template, values: tuple[str, ...]) -> None:
     given = settings(template(*values))
     known = {variable.name for variable in VARIABLES}
@@ -395,7 +397,9 @@ def test_what_lets_go_reaches_the_api_server_where_all_else_is_denied(template: 
     policy, job = hooks(*values).one("NetworkPolicy"), hooks(*values).one("Job")
     assert policy["metadata"]["namespace"] == job["metadata"]["namespace"]
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
-    assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+    assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
+        job["metadata"]["annotations"]["helm.sh/hook-weight"]
+    )
     assert "ingress" not in policy["spec"]
     operators = template(*values).one("NetworkPolicy")["spec"]["egress"]
     assert policy["spec"]["egress"] == operators[:2]  # DNS and these ports; no pods

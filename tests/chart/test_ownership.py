@@ -15,7 +15,9 @@ def empty(api: Api) -> Iterator[Api]:
     yield api
     for release, namespace in (("weighbridge", "first"), ("other", "second"), ("weighbridge", "weighbridge-system")):
         api.helm("uninstall", release, "--namespace", namespace, "--no-hooks")
-    api.kubectl("delete", "crd,validatingadmissionpolicy,validatingadmissionpolicybinding,clusterrole", "-l", "app.kubernetes.io/version")
+    api.kubectl(
+        "delete", "crd,validatingadmissionpolicy,validatingadmissionpolicybinding,clusterrole", "-l", "app.kubernetes.io/version"
+    )
     api.kubectl("delete", "-f", ROOT / "crds")
 
 
