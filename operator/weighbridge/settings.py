@@ -102,7 +102,8 @@ def _targets(text: str) -> tuple[str, ...]:
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return tuple(ip_network(word) for word in _words(text))
+    """10.0.0.1/8 is the network that address lies in."""
+    return tuple(ip_network(word, strict=False) for word in _words(text))
 
 
 def _words(text: str) -> tuple[str, ...]:

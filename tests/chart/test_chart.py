@@ -53,6 +53,10 @@ def settings(rendered: Rendered) -> dict[str, str]:
         ("podDisruptionBudget.minAvailable=1", "minAvailable"),
         ("networkPolicy.evaluations.namespaces={Fraud}", "namespaces"),
         ("extraEnv[0].name=WEIGHBRIDGE_HOLD,extraEnv[0].value=x", "extraEnv"),
+        ("extraEnv[0].name=POD_NAMESPACE,extraEnv[0].value=x", "extraEnv"),
+        ("extraEnv[0].name=MALLOC_ARENA_MAX,extraEnv[0].value=4", "extraEnv"),
+        ("fullnameOverride=My_Scales", "fullnameOverride"),
+        ("fullnameOverride=my.scales", "fullnameOverride"),
         ("uninstall.letgo=false", "letgo"),
     ],
 )
@@ -73,6 +77,9 @@ def test_a_misspelt_value_is_refused_by_name(helm: Program, value: str, named: s
         (("metrics.port=8081",), "each needs a port of its own"),
         (("networkPolicy.evaluations.enabled=true",), "name those with evaluations in networkPolicy.evaluations.namespaces"),
         ((r"podLabels.app\.kubernetes\.io/name=other",), "use nameOverride"),
+        (("rbac.create=false",), "set uninstall.letGo=false"),
+        (("leaderElection.leaseDuration=4s",), "4s is not from 5s to 5m"),
+        (("leaderElection.leaseDuration=5m1s",), "5m1s is not from 5s to 5m"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_in_a_sentence(helm: Program, values: tuple[str, ...], sentence: str) -> None:
@@ -168,7 +175,9 @@ def test_webhooks_have_a_service_of_their_own_where_they_are_taken(template: Tem
     assert len(template("webhook.enabled=true").of("Service")) == len(template().of("Service")) + 1
 
 
-@pytest.mark.parametrize("values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.0/8}")])
+@pytest.mark.parametrize(
+    "values", [(), ("watchNamespaces={fraud}", "metrics.port=0", "allowAddresses={10.0.0.1/8}", "leaderElection.leaseDuration=5m")]
+)
 def test_the_operator_understands_what_it_is_given(template: Template, values: tuple[str, ...]) -> None:
     given = settings(template(*values))
     known = {variable.name for variable in VARIABLES}
@@ -252,10 +261,31 @@ def test_every_name_is_short_enough_for_its_kind(helm: Program) -> None:
     assert all(len(each["metadata"]["name"]) <= 63 for each in named)
 
 
+def test_a_release_with_a_dot_gets_names_without(helm: Program) -> None:
+    done = helm("template", "fraud.eu", CHART)
+    assert done.returncode == 0, done.stderr
+    rendered = Rendered(each for each in yaml.safe_load_all(done.stdout) if each)
+    assert rendered.one("Deployment")["metadata"]["name"] == "fraud-eu-weighbridge"
+    assert "." not in rendered.one("Service")["metadata"]["name"]
+    read(settings(rendered), {})
+
+
+def test_a_version_with_build_metadata_is_a_label(helm: Program, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "weighbridge")
+    about = (chart / "Chart.yaml").read_text(encoding="utf-8")
+    (chart / "Chart.yaml").write_text(about.replace(__version__, f"{__version__}+build.5"), encoding="utf-8")
+    done = helm("template", chart, "--show-only", "templates/serviceaccount.yaml")
+    assert done.returncode == 0, done.stderr
+    labels = yaml.safe_load(done.stdout)["metadata"]["labels"]
+    assert labels["helm.sh/chart"] == f"weighbridge-{__version__}_build.5"
+    assert labels["app.kubernetes.io/version"] == f"{__version__}_build.5"
+
+
 def test_names_that_yaml_reads_otherwise_stay_names(helm: Program) -> None:
     values = "watchNamespaces={123,null,on},namespaceOverride=456,serviceAccount.name=789,priorityClassName=1e3"
     targets = "genericTargets[0].apiGroup=example.com,genericTargets[0].resource=true"
-    done = helm("template", "123", CHART, "--set-string", f"{values},{targets}")
+    policies = ("--set", "networkPolicy.enabled=true,networkPolicy.evaluations.enabled=true")
+    done = helm("template", "123", CHART, "--set-string", f"{values},{targets}", *policies)
     assert done.returncode == 0, done.stderr
     rendered = Rendered(each for each in yaml.safe_load_all(done.stdout) if each)
     places = [each["metadata"]["namespace"] for each in rendered if "namespace" in each["metadata"]]
@@ -267,6 +297,17 @@ def test_names_that_yaml_reads_otherwise_stay_names(helm: Program) -> None:
     assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("789", "1e3")
     subjects = [subject for each in rendered.of("RoleBinding") for subject in each["subjects"]]
     assert all(isinstance(each["name"], str) and isinstance(each["namespace"], str) for each in subjects)
+    peers = {
+        name
+        for policy in rendered.of("NetworkPolicy")
+        for rule in (*policy["spec"].get("ingress", ()), *policy["spec"]["egress"])
+        for peer in (*rule.get("from", ()), *rule.get("to", ()))
+        for name in (
+            *peer["namespaceSelector"].get("matchLabels", {}).values(),
+            *(value for each in peer["namespaceSelector"].get("matchExpressions", ()) for value in each["values"]),
+        )
+    }
+    assert peers == {"123", "null", "on", "456", "kube-system"}
     asked = [resource for role in rendered.of("Role") for rule in role["rules"] for resource in rule["resources"]]
     assert all(isinstance(each, str) for each in asked)
 
@@ -332,6 +373,36 @@ def test_what_lets_go_is_never_taken_for_the_operator(template: Template, hooks:
     """Else the Service, the budget and a network policy would find its pod."""
     selector = template().one("Deployment")["spec"]["selector"]["matchLabels"].items()
     assert not selector <= hooks().one("Job")["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_what_lets_go_runs_where_the_operator_did(template: Template, hooks: Template) -> None:
+    values = (
+        "podLabels.team=ml",
+        "podAnnotations.note=scales",
+        "nodeSelector.pool=tools",
+        "tolerations[0].operator=Exists",
+        "affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey=zone",
+    )
+    operator = template(*values).one("Deployment")["spec"]["template"]
+    last = hooks(*values).one("Job")["spec"]["template"]
+    assert last["metadata"]["labels"]["team"] == "ml"
+    assert last["metadata"]["annotations"] == operator["metadata"]["annotations"]
+    for field in ("nodeSelector", "tolerations", "affinity"):
+        assert last["spec"][field] == operator["spec"][field]
+
+
+def test_what_lets_go_reaches_the_api_server_where_all_else_is_denied(template: Template, hooks: Template) -> None:
+    values = ("networkPolicy.enabled=true", "networkPolicy.egress.ports={8443}")
+    assert hooks().of("NetworkPolicy") == []
+    policy, job = hooks(*values).one("NetworkPolicy"), hooks(*values).one("Job")
+    assert policy["metadata"]["namespace"] == job["metadata"]["namespace"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= job["spec"]["template"]["metadata"]["labels"].items()
+    assert int(policy["metadata"]["annotations"]["helm.sh/hook-weight"]) < int(
+        job["metadata"]["annotations"]["helm.sh/hook-weight"]
+    )
+    assert "ingress" not in policy["spec"]
+    operators = template(*values).one("NetworkPolicy")["spec"]["egress"]
+    assert policy["spec"]["egress"] == operators[:2]  # DNS and these ports; no pods
 
 
 def test_hooks_come_in_order_and_go_when_they_are_done(hooks: Template) -> None:

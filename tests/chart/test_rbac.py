@@ -126,7 +126,7 @@ def test_the_rights_go_to_the_account_that_is_named(template: Template) -> None:
 
 
 def test_whoever_gives_the_rights_himself_gets_no_role_of_the_operator(template: Template) -> None:
-    rendered = template("rbac.create=false")
+    rendered = template("rbac.create=false", "uninstall.letGo=false")
     assert rendered.of("Role", "RoleBinding", "ClusterRoleBinding") == []
     assert all(name.startswith("weighbridge-aggregate-to-") for name in named(rendered.of("ClusterRole")))
 

@@ -69,6 +69,24 @@ def test_what_does_not_run_is_found(text: str, ground: Ground) -> None:
     assert _tried(Block(ROOT / "README.md", "", 1, "", text), ground, [])
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_an_annotation_that_is_set_may_be_there_already(page: Path) -> None:
+    """The operator never takes a request away, so without --overwrite the second one fails."""
+    text = page.read_text(encoding="utf-8")
+    fenced = [command for block in blocks(page) for command in block.commands]
+    inline = [f"kubectl {code}" if code.startswith("annotate ") else code for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
+    setting = [each for each in (*fenced, *inline) if re.match(r"kubectl\b.*\bannotate\b.*=", each, re.DOTALL)]
+    assert [each for each in setting if "--overwrite" not in each] == []
+
+
+def test_the_rights_that_a_page_asks_for_are_granted(ground: Ground) -> None:
+    """Else whoever looks for the trouble is led to rights that were never the trouble."""
+    asked = {code for page in pages() for code in re.findall(r"`(kubectl auth can-i [^`]+)`", page.read_text(encoding="utf-8"))}
+    assert asked
+    answers = {command: ground.run(command).stdout for command in asked}
+    assert set(answers.values()) == {"yes\n"}, answers
+
+
 def test_what_cannot_run_here_is_shown_by_a_test_that_exists() -> None:
     for place in ELSEWHERE.values():
         file, _, name = place.partition("::")

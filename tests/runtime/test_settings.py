@@ -32,13 +32,18 @@ def test_addresses_of_both_families_are_taken() -> None:
     assert [str(network) for network in settings.allow_addresses] == ["127.0.0.0/8", "fd00::/8"]
 
 
+def test_a_network_may_be_named_by_any_address_in_it() -> None:
+    settings = read({"WEIGHBRIDGE_ALLOW_ADDRESSES": "10.0.0.1/8"}, {})
+    assert [str(network) for network in settings.allow_addresses] == ["10.0.0.0/8"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("WEIGHBRIDGE_NAMESPACES", "Fraud"),
         ("WEIGHBRIDGE_NAMESPACES", "fraud;search"),
         ("WEIGHBRIDGE_ALLOW_ADDRESSES", "localhost"),
-        ("WEIGHBRIDGE_ALLOW_ADDRESSES", "127.0.0.1/8"),
+        ("WEIGHBRIDGE_ALLOW_ADDRESSES", "127.0.0.1/33"),
         ("WEIGHBRIDGE_TARGETS", "Deployment,Pod"),
         ("WEIGHBRIDGE_TARGETS", "deployment"),
         ("WEIGHBRIDGE_HOLD", "on"),

@@ -2,10 +2,10 @@
 {{ .Values.nameOverride | default .Chart.Name }}
 {{- end }}
 
-{{- /* With what is appended to it no longer than a name of a Service or a Job may be. */ -}}
+{{- /* With what is appended to it no longer than a name of a Service or a Job may be, and without the dots that a release may have. */ -}}
 {{- define "weighbridge.fullname" -}}
 {{- $name := include "weighbridge.name" . }}
-{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) | trunc 54 | trimSuffix "-" }}
+{{- .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) | replace "." "-" | trunc 54 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "weighbridge.namespace" -}}
@@ -27,9 +27,9 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "weighbridge.origin" -}}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- /* The image of a list: what values say, and the chart's context. */ -}}
