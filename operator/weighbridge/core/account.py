@@ -233,7 +233,7 @@ def _look(version: ModelVersion) -> str:
 def _reason(version: ModelVersion) -> str:
     said = find(version.status.conditions, "Ready")
     if said is not None and said.reason == "DemotionNeedsReason":
-        return f"`kubectl -n {version.metadata.namespace} annotate mver {version.metadata.name} {REASON}=WHY`"
+        return f"`kubectl -n {version.metadata.namespace} annotate mver {version.metadata.name} {REASON}=WHY --overwrite`"
     return _look(version)
 
 
