@@ -27,7 +27,7 @@ images: ## Builds the operator and evaluator images and loads them into the clus
 	@e2e/images
 
 .PHONY: test test-unit test-e2e
-test: ## All tests: on the cluster, and unit, property, contract, real API server beside and after them
+test: ## All tests: the loop on the cluster, and beside it unit, property, contract, real API server
 	@e2e/tools/all
 
 test-unit: ## Everything that needs no cluster
