@@ -105,7 +105,7 @@ def test_prometheus_scrapes_every_pod_of_the_operator_and_in_health_no_alert_is_
     released.kube.until("it tells what serves", 60, lambda: watched.query(phase))
     drifts = [each["alert"] for each in _rules() if "Drift" in each["alert"]]
     assert len(drifts) >= 5
-    # What was approved and is gone wrote its tags to the registry's version 2; the other ModelVersion of it tells so at its next poll.
+    # What was approved and is gone wrote its tags to version 2; the other ModelVersion of that version tells so at a later poll.
     assert {each["labels"]["name"] for name in drifts for each in watched.alerts(name)} <= {f"{MODEL}-2"}
 
 

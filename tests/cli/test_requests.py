@@ -117,8 +117,8 @@ async def test_a_rollback_is_followed_to_the_version_that_serves(place: Place, t
     old, new = await place.version("6", "Superseded"), await place.version("7", "Serving")
 
     async def operator() -> None:
-        await place.take(new)
         await place.stand(old, "Progressing")
+        await place.take(new)
         await place.looked()  # pods take their time
         await place.stand(old, "Serving")
 
@@ -143,8 +143,8 @@ async def test_a_rollback_for_programs(place: Place, typed: Type) -> None:
     old, new = await place.version("6", "Superseded"), await place.version("7", "Serving")
 
     async def operator() -> None:
-        await place.take(new)
         await place.stand(old, "Serving")
+        await place.take(new)
 
     async with meanwhile(operator()):
         said = await typed(*rollback(new, "--by", "jane of the night shift", "-o", "json"))
@@ -164,8 +164,8 @@ async def test_pods_that_take_long_are_no_failure(place: Place, typed: Type) -> 
     old, new = await place.version("6", "Superseded"), await place.version("7", "Serving")
 
     async def operator() -> None:
-        await place.take(new)
         await place.stand(old, "Progressing")
+        await place.take(new)
 
     async with meanwhile(operator()):
         said = await typed(*rollback(new, "--timeout", "3s", "-o", "json"))
@@ -179,8 +179,8 @@ async def test_where_nothing_else_may_serve_what_serves_stays(place: Place, type
     new = await place.version("7", "Serving", "server", "second")
 
     async def operator() -> None:
-        await place.take(new)
         await place.stand("fraud-5", "Serving", "Deployment/second")
+        await place.take(new)
 
     async with meanwhile(operator()):
         said = await typed(*rollback(new, "-o", "json"))
